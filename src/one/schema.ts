@@ -1,0 +1,76 @@
+/**
+ * The tables of schema level 1, as statements that a founding entry runs in order. Levels are numbered and never edited
+ * once released: a change of a table is a new level. Every table is STRICT; integers are safe integers; times are wall
+ * seconds for people. Templates are kept as canonical inner XML (`renderTemplate`), everything that changes often is a
+ * column of its own, and XML is put together by the reading query: a state change writes a few numbers.
+ */
+export const SCHEMA_LEVEL_1: readonly string[] = [
+  "CREATE TABLE counter(name TEXT PRIMARY KEY,next INTEGER NOT NULL) STRICT,WITHOUT ROWID",
+  `CREATE TABLE zone(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,state INTEGER NOT NULL DEFAULT 0,
+  template TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE server(
+  id INTEGER PRIMARY KEY,zone_id INTEGER NOT NULL,name TEXT NOT NULL,endpoint TEXT NOT NULL,
+  endpoint_grpc TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE user(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,gid INTEGER NOT NULL,
+  gname TEXT NOT NULL,password TEXT NOT NULL,auth_driver TEXT NOT NULL DEFAULT 'core',
+  enabled INTEGER NOT NULL DEFAULT 1,template TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE login_token(
+  uid INTEGER NOT NULL,token TEXT NOT NULL,expires INTEGER NOT NULL,egid INTEGER NOT NULL,
+  PRIMARY KEY(uid,token)) STRICT,WITHOUT ROWID`,
+  `CREATE TABLE user_group(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,
+  template TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE acl(
+  id INTEGER PRIMARY KEY,user TEXT NOT NULL,resource TEXT NOT NULL,rights TEXT NOT NULL,zone TEXT NOT NULL,
+  UNIQUE(user,resource,rights,zone)) STRICT`,
+  `CREATE TABLE cluster(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,
+  template TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE datastore(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,uid INTEGER NOT NULL,
+  gid INTEGER NOT NULL,uname TEXT NOT NULL,gname TEXT NOT NULL,permissions INTEGER NOT NULL,cluster_id INTEGER NOT NULL,
+  type INTEGER NOT NULL,ds_mad TEXT NOT NULL,tm_mad TEXT NOT NULL,base_path TEXT NOT NULL,
+  template TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE host(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL UNIQUE,state INTEGER NOT NULL DEFAULT 0,
+  prev_state INTEGER NOT NULL DEFAULT 0,im_mad TEXT NOT NULL,vm_mad TEXT NOT NULL,cluster_id INTEGER NOT NULL,
+  total_cpu INTEGER NOT NULL DEFAULT 0,total_mem INTEGER NOT NULL DEFAULT 0,
+  reserved_cpu INTEGER NOT NULL DEFAULT 0,reserved_mem INTEGER NOT NULL DEFAULT 0,
+  cpu_usage INTEGER NOT NULL DEFAULT 0,mem_usage INTEGER NOT NULL DEFAULT 0,running_vms INTEGER NOT NULL DEFAULT 0,
+  template TEXT NOT NULL DEFAULT '',facts TEXT NOT NULL DEFAULT '',fence TEXT NOT NULL DEFAULT '[]',
+  error TEXT NOT NULL DEFAULT '',fence_note TEXT NOT NULL DEFAULT '') STRICT`,
+  `CREATE TABLE vm(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL,uid INTEGER NOT NULL,gid INTEGER NOT NULL,
+  uname TEXT NOT NULL,gname TEXT NOT NULL,permissions INTEGER NOT NULL,state INTEGER NOT NULL,
+  lcm_state INTEGER NOT NULL DEFAULT 0,prev_state INTEGER NOT NULL,prev_lcm_state INTEGER NOT NULL DEFAULT 0,
+  resched INTEGER NOT NULL DEFAULT 0,stime INTEGER NOT NULL,etime INTEGER NOT NULL DEFAULT 0,
+  deploy_id TEXT NOT NULL DEFAULT '',cpu INTEGER NOT NULL,memory INTEGER NOT NULL,host_id INTEGER,
+  seq INTEGER NOT NULL DEFAULT -1,hard INTEGER NOT NULL DEFAULT 0,fresh_disks INTEGER NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '',template TEXT NOT NULL,user_template TEXT NOT NULL DEFAULT '',
+  short_template TEXT NOT NULL DEFAULT '') STRICT`,
+  "CREATE INDEX vm_host ON vm(host_id) WHERE host_id IS NOT NULL",
+  "CREATE INDEX vm_live ON vm(state) WHERE state<>6",
+  `CREATE TABLE history(
+  vm_id INTEGER NOT NULL,seq INTEGER NOT NULL,hostname TEXT NOT NULL,hid INTEGER NOT NULL,cid INTEGER NOT NULL,
+  vm_mad TEXT NOT NULL,tm_mad TEXT NOT NULL,ds_id INTEGER NOT NULL,stime INTEGER NOT NULL,etime INTEGER NOT NULL DEFAULT 0,
+  pstime INTEGER NOT NULL DEFAULT 0,petime INTEGER NOT NULL DEFAULT 0,rstime INTEGER NOT NULL DEFAULT 0,
+  retime INTEGER NOT NULL DEFAULT 0,estime INTEGER NOT NULL DEFAULT 0,eetime INTEGER NOT NULL DEFAULT 0,
+  action INTEGER NOT NULL DEFAULT 0,uid INTEGER NOT NULL DEFAULT -1,gid INTEGER NOT NULL DEFAULT -1,
+  request_id TEXT NOT NULL DEFAULT '-1',PRIMARY KEY(vm_id,seq)) STRICT,WITHOUT ROWID`,
+  `CREATE TABLE template(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL,uid INTEGER NOT NULL,gid INTEGER NOT NULL,
+  uname TEXT NOT NULL,gname TEXT NOT NULL,permissions INTEGER NOT NULL,regtime INTEGER NOT NULL,template TEXT NOT NULL,
+  UNIQUE(name,uid)) STRICT`,
+  `CREATE TABLE image(
+  id INTEGER PRIMARY KEY,version INTEGER NOT NULL DEFAULT 0,name TEXT NOT NULL,uid INTEGER NOT NULL,gid INTEGER NOT NULL,
+  uname TEXT NOT NULL,gname TEXT NOT NULL,permissions INTEGER NOT NULL,type INTEGER NOT NULL,
+  persistent INTEGER NOT NULL,regtime INTEGER NOT NULL,modtime INTEGER NOT NULL,source TEXT NOT NULL,path TEXT NOT NULL,
+  format TEXT NOT NULL,size_mb INTEGER NOT NULL,state INTEGER NOT NULL,prev_state INTEGER NOT NULL DEFAULT 0,
+  running_vms INTEGER NOT NULL DEFAULT 0,datastore_id INTEGER NOT NULL,template TEXT NOT NULL,
+  UNIQUE(name,uid)) STRICT`,
+  `CREATE TABLE image_use(
+  image_id INTEGER NOT NULL,vm_id INTEGER NOT NULL,PRIMARY KEY(image_id,vm_id)) STRICT,WITHOUT ROWID`,
+  "CREATE INDEX image_use_vm ON image_use(vm_id)",
+];
