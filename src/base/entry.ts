@@ -57,7 +57,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** UTF-8 JSON. */
-export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
+export function encodeEntry(entry: Entry): Uint8Array {
   return encoder.encode(JSON.stringify(entry));
 }
 

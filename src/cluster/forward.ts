@@ -1,0 +1,62 @@
+import { CodedError } from "../base/error.ts";
+
+/** Calls to other boxes that may be open at once. */
+const CALLS_MAX = 1024;
+
+interface Open {
+  readonly resolve: (body: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: ReturnType<typeof setTimeout>;
+  readonly to: string;
+}
+
+/** Calls from this box to others over the peers' connections, each with a deadline. */
+export class Calls {
+  readonly #open = new Map<number, Open>();
+  #nextId = 1;
+  readonly #send: (to: string, id: number, body: Uint8Array) => void;
+
+  constructor(send: (to: string, id: number, body: Uint8Array) => void) {
+    this.#send = send;
+  }
+
+  /**
+   * Rejects with `call-busy`, `call-unreachable` (never sent), `call-timeout` (may have happened) or `call-failed`
+   * (the other box answered with an error).
+   */
+  call(to: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+    if (this.#open.size >= CALLS_MAX)
+      return Promise.reject(new CodedError("call-busy", `Cannot call ${to}: ${CALLS_MAX} calls are open already`));
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId % 0xffff_fffe) + 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#open.delete(id);
+        reject(new CodedError("call-timeout", `No answer from ${to} in ${deadlineMs} ms`));
+      }, deadlineMs);
+      this.#open.set(id, { resolve, reject, timer, to });
+      this.#send(to, id, body);
+    });
+  }
+
+  answered(from: string, id: number, ok: boolean, body: Uint8Array): void {
+    const open = this.#open.get(id);
+    if (open === undefined || open.to !== from) return;
+    this.#settle(id, open);
+    if (ok) open.resolve(body);
+    else open.reject(new CodedError("call-failed", Buffer.from(body).toString("utf8")));
+  }
+
+  /** The call did not leave this box. */
+  unsent(id: number): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.#settle(id, open);
+    open.reject(new CodedError("call-unreachable", `Cannot reach ${open.to}`));
+  }
+
+  #settle(id: number, open: Open): void {
+    clearTimeout(open.timer);
+    this.#open.delete(id);
+  }
+}

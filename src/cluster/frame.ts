@@ -1,0 +1,61 @@
+import { crc32 } from "node:zlib";
+import { CodedError } from "../base/error.ts";
+
+/**
+ * What travels between boxes: `length u32 | crc32 u32 | type u8 | payload`, little-endian; length counts type and
+ * payload, the CRC covers them. TLS already guards the wire; the CRC guards our own buffers.
+ */
+export const frameType = {
+  hello: 1,
+  accept: 2,
+  refuse: 3,
+  ping: 4,
+  pong: 5,
+  /** A message of Raft (raft/codec.ts). */
+  raft: 6,
+  /** Up to {@link SIDE_PAYLOAD_BYTES_MAX} bytes that ride with a heartbeat answer: the monitor's verdicts. */
+  side: 7,
+  /** `id u32 | body`: a call for another box; its answer comes back on that box's own connection. */
+  request: 8,
+  /** `id u32 | ok u8 | body`. */
+  response: 9,
+} as const;
+export type FrameType = (typeof frameType)[keyof typeof frameType];
+
+/** Side payloads are bounded so that they never delay the heartbeats they ride with. */
+export const SIDE_PAYLOAD_BYTES_MAX = 4096;
+/** A raft append is at most a megabyte of entries and one entry at most a megabyte; a forwarded call 4 MiB. */
+export const FRAME_BYTES_MAX = 6 * 1024 * 1024;
+const HEAD_BYTES = 8;
+
+/** One frame, ready to be written. */
+export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + 1 + payload.length);
+  frame.writeUInt32LE(1 + payload.length, 0);
+  frame[HEAD_BYTES] = type;
+  frame.set(payload, HEAD_BYTES + 1);
+  frame.writeUInt32LE(crc32(frame.subarray(HEAD_BYTES)), 4);
+  return frame;
+}
+
+/** Cuts a byte stream into frames. Payloads are views of the received chunk where possible: copy what is kept. */
+export class FrameReader {
+  #pending: Buffer = Buffer.alloc(0);
+
+  /** Calls `onFrame` for each whole frame. Throws `frame-invalid`: the connection is of no further use. */
+  push(chunk: Buffer, onFrame: (type: FrameType, payload: Buffer) => void): void {
+    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    while (bytes.length >= HEAD_BYTES) {
+      const length = bytes.readUInt32LE(0);
+      if (length < 1 || length > FRAME_BYTES_MAX)
+        throw new CodedError("frame-invalid", `Cannot read frame: length ${length} is not in 1 … ${FRAME_BYTES_MAX}`);
+      if (bytes.length < HEAD_BYTES + length) break;
+      const body = bytes.subarray(HEAD_BYTES, HEAD_BYTES + length);
+      if (crc32(body) !== bytes.readUInt32LE(4))
+        throw new CodedError("frame-invalid", "Cannot read frame: CRC differs");
+      onFrame(body[0] as FrameType, body.subarray(1));
+      bytes = bytes.subarray(HEAD_BYTES + length);
+    }
+    this.#pending = bytes.length === 0 ? bytes : Buffer.from(bytes);
+  }
+}

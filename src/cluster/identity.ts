@@ -1,0 +1,90 @@
+import { createHash, randomBytes, webcrypto } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+import { CodedError } from "../base/error.ts";
+
+/** Which cluster a box belongs to. A restore or a force-recover keeps the lineage and raises the generation. */
+export interface ClusterId {
+  /** 16 hex digits, made when the cluster is founded. */
+  readonly lineage: string;
+  readonly generation: number;
+}
+
+/** Who a box is. Bound to its data directory: a wiped box gets a new one and never votes with the old. */
+export interface Identity {
+  /** 16 lower hex digits; what Raft counts. */
+  readonly raftId: string;
+  readonly privateKeyPem: string;
+  readonly certificatePem: string;
+  /** SHA-256 of the certificate's DER form, 64 lower hex digits; peers pin it. */
+  readonly certificateHash: string;
+  /** Null until the box has founded or joined a cluster. */
+  readonly cluster: ClusterId | null;
+}
+
+const FILE = "identity.json";
+
+/** Makes a new identity. The certificate only carries the key: its names and dates mean nothing, peers pin its hash. */
+export async function createIdentity(cluster: ClusterId | null): Promise<Identity> {
+  const raftId = randomBytes(8).toString("hex");
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned(
+    {
+      serialNumber: `01${raftId}`,
+      name: `CN=ringfence ${raftId}`,
+      notBefore: new Date("2000-01-01T00:00:00Z"),
+      notAfter: new Date("2999-12-31T00:00:00Z"),
+      signingAlgorithm: algorithm,
+      keys,
+    },
+    webcrypto as unknown as Crypto,
+  );
+  const key = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  return {
+    raftId,
+    privateKeyPem: `-----BEGIN PRIVATE KEY-----\n${key.replace(/(.{64})/g, "$1\n").trimEnd()}\n-----END PRIVATE KEY-----\n`,
+    certificatePem: certificate.toString("pem"),
+    certificateHash: createHash("sha256").update(Buffer.from(certificate.rawData)).digest("hex"),
+    cluster,
+  };
+}
+
+/** The identity of a data directory, or undefined when it was never initialised. Throws `identity-unreadable`. */
+export function loadIdentity(directory: string): Identity | undefined {
+  const path = join(directory, FILE);
+  if (!existsSync(path)) return undefined;
+  try {
+    const value = JSON.parse(readFileSync(path, "utf8")) as Identity;
+    if (!/^[0-9a-f]{16}$/.test(value.raftId)) throw new Error(`raftId "${value.raftId}" is not 16 hex digits`);
+    return value;
+  } catch (error) {
+    throw new CodedError("identity-unreadable", `Cannot read identity "${path}"`, error);
+  }
+}
+
+/** Stores the identity durably (0600; file and directory synced). */
+export function saveIdentity(directory: string, identity: Identity): void {
+  writeFileDurably(join(directory, FILE), `${JSON.stringify(identity, null, 2)}\n`);
+}
+
+/** Replaces a small file so that a crash leaves the old or the new content: write aside, sync, rename, sync directory. */
+export function writeFileDurably(path: string, content: string | Uint8Array): void {
+  const aside = `${path}.new`;
+  const file = openSync(aside, "w", 0o600);
+  try {
+    writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(aside, path);
+  const directory = openSync(dirname(path), "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

@@ -1,0 +1,50 @@
+import { createHash, randomBytes } from "node:crypto";
+import { CodedError } from "../base/error.ts";
+import type { ClusterId } from "./identity.ts";
+
+/** How long a token may be used, ms. */
+export const JOIN_TOKEN_LIFE_MS = 60 * 60 * 1000;
+
+/** What a new box needs to find its cluster and to be let in, once. */
+export interface JoinToken {
+  readonly cluster: ClusterId;
+  readonly serverId: number;
+  /** 32 hex digits; the cluster keeps only its hash. */
+  readonly secret: string;
+  /** Every member: where it listens for peers (`host:port`) and the hash of its certificate. */
+  readonly members: readonly { readonly address: string; readonly certificateHash: string }[];
+}
+
+/** A fresh secret for a token. */
+export function createSecret(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** What the cluster stores of a token's secret. */
+export function hashSecret(secret: string): string {
+  return createHash("sha256").update(secret).digest("hex");
+}
+
+/** One word for a person to carry: `rf1.` and base64url. */
+export function encodeJoinToken(token: JoinToken): string {
+  return `rf1.${Buffer.from(JSON.stringify(token)).toString("base64url")}`;
+}
+
+/** Inverse of {@link encodeJoinToken}; white space around it is ignored. Throws `join-token-invalid`. */
+export function decodeJoinToken(text: string): JoinToken {
+  const word = text.trim();
+  try {
+    if (!word.startsWith("rf1.")) throw new Error('it does not start with "rf1."');
+    const token = JSON.parse(Buffer.from(word.slice(4), "base64url").toString("utf8")) as JoinToken;
+    const isComplete =
+      typeof token.secret === "string" &&
+      Number.isSafeInteger(token.serverId) &&
+      typeof token.cluster?.lineage === "string" &&
+      Array.isArray(token.members) &&
+      token.members.length > 0;
+    if (!isComplete) throw new Error("a field is missing; was it cut when it was copied?");
+    return token;
+  } catch (error) {
+    throw new CodedError("join-token-invalid", "Cannot read join token", error);
+  }
+}

@@ -1,0 +1,89 @@
+import type { ClusterId, Identity } from "../cluster/identity.ts";
+import type { JoinRequest } from "../cluster/peers.ts";
+import type { ClusterStatus, Proposal, RoleNews } from "../cluster/ports.ts";
+import type { LogEntry, Membership, MembershipChange, Timings } from "../raft/types.ts";
+
+/** What the core thread needs to start; all of it plain data. */
+export interface CoreConfig {
+  readonly dataDirectory: string;
+  readonly identity: Identity;
+  readonly cluster: ClusterId;
+  readonly nonce: string;
+  readonly timings: Timings;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly localAddress: string | undefined;
+  /** The founding membership of a new cluster, or what the leader told a joiner; for an empty log only. */
+  readonly bootstrapMembership: Membership | undefined;
+  /** What the state database has applied. */
+  readonly applied: number;
+  readonly vip: VipConfig;
+  /** Where the API answers on this box; asked about once a quarter second. */
+  readonly apiUrl: string;
+  /** Two float64: the instant (CLOCK_MONOTONIC_RAW ms) at which the lease ends; spare. */
+  readonly lease: SharedArrayBuffer;
+}
+
+export interface VipConfig {
+  readonly vips: readonly { readonly interface: string; readonly address: string; readonly prefix: number }[];
+  /** Interfaces on which power commands may leave under a live lease only. */
+  readonly powerInterfaces: readonly string[];
+  readonly conflict: "release" | "defend";
+  readonly isFast: boolean;
+}
+
+/** From the work thread to the core thread. */
+export type ToCore =
+  | { readonly kind: "start"; readonly config: CoreConfig }
+  | { readonly kind: "propose"; readonly proposals: readonly Proposal[] }
+  | { readonly kind: "applied"; readonly index: number }
+  | { readonly kind: "request"; readonly to: string; readonly id: number; readonly body: Uint8Array }
+  | {
+      readonly kind: "response";
+      readonly to: string;
+      readonly id: number;
+      readonly ok: boolean;
+      readonly body: Uint8Array;
+    }
+  | { readonly kind: "side"; readonly payload: Uint8Array }
+  | { readonly kind: "change-membership"; readonly id: number; readonly change: MembershipChange }
+  | { readonly kind: "transfer"; readonly id: number; readonly to: string | undefined }
+  | { readonly kind: "status"; readonly id: number }
+  | {
+      readonly kind: "join-answer";
+      readonly id: number;
+      readonly answer: unknown;
+      readonly refusal: string | undefined;
+    }
+  | { readonly kind: "stop" };
+
+/** What `ringfence status` shows of the VIP. */
+export interface VipStatus {
+  readonly holding: boolean;
+  readonly addresses: readonly string[];
+  readonly incidents: readonly string[];
+}
+
+/** From the core thread to the work thread. */
+export type FromCore =
+  | { readonly kind: "started" }
+  | { readonly kind: "fatal"; readonly message: string }
+  | { readonly kind: "committed"; readonly entries: readonly LogEntry[] }
+  | { readonly kind: "role"; readonly news: RoleNews }
+  | { readonly kind: "refused"; readonly requestIds: readonly string[]; readonly why: "not-leader" | "busy" }
+  | { readonly kind: "membership"; readonly membership: Membership }
+  | { readonly kind: "side"; readonly from: string; readonly payload: Uint8Array }
+  | { readonly kind: "request"; readonly from: string; readonly id: number; readonly body: Uint8Array }
+  | {
+      readonly kind: "response";
+      readonly from: string;
+      readonly id: number;
+      readonly ok: boolean;
+      readonly body: Uint8Array;
+    }
+  | { readonly kind: "unsent"; readonly id: number }
+  | { readonly kind: "answer"; readonly id: number; readonly value: string | undefined }
+  | { readonly kind: "status"; readonly id: number; readonly cluster: ClusterStatus; readonly vip: VipStatus }
+  | { readonly kind: "join"; readonly id: number; readonly request: JoinRequest }
+  | { readonly kind: "alive" }
+  | { readonly kind: "stopped" }
+  | { readonly kind: "log"; readonly text: string };

@@ -1,0 +1,182 @@
+import type { Outcome } from "../base/entry.ts";
+import { Calls } from "../cluster/forward.ts";
+import type { JoinRequest } from "../cluster/peers.ts";
+import type { ClusterStatus, RoleNews } from "../cluster/ports.ts";
+import { Proposals } from "../cluster/propose.ts";
+import { createClock } from "../linux/clock.ts";
+import type { LogEntry, Membership, MembershipChange } from "../raft/types.ts";
+import type { CoreConfig, FromCore, ToCore, VipStatus } from "./core-messages.ts";
+
+/** What the work thread does on the core's word. */
+export interface CoreEvents {
+  committed(entries: readonly LogEntry[]): void;
+  role(news: RoleNews): void;
+  membership(membership: Membership): void;
+  side(from: string, payload: Uint8Array): void;
+  request(from: string, body: Uint8Array): Promise<Uint8Array>;
+  join(request: JoinRequest): Promise<unknown>;
+  alive(): void;
+  fatal(message: string): void;
+  log(text: string): void;
+}
+
+/** The work thread's end of the core thread: proposals, calls to other boxes, status, the lease. */
+export class Core {
+  readonly proposals: Proposals;
+  readonly calls: Calls;
+  readonly #worker: Worker;
+  readonly #events: CoreEvents;
+  readonly #answers = new Map<number, (value: string | undefined) => void>();
+  readonly #statuses = new Map<number, (value: { cluster: ClusterStatus; vip: VipStatus }) => void>();
+  readonly #lease = new SharedArrayBuffer(16);
+  readonly #leaseUntil = new Float64Array(this.#lease);
+  readonly #clock = createClock();
+  #nextId = 1;
+  #started: (() => void) | undefined;
+  #stopped: (() => void) | undefined;
+
+  constructor(outcomes: { outcomeOf(requestId: string): Outcome | undefined }, events: CoreEvents) {
+    this.#events = events;
+    this.proposals = new Proposals(outcomes, (proposals) => this.#post({ kind: "propose", proposals }));
+    this.calls = new Calls((to, id, body) => this.#post({ kind: "request", to, id, body }));
+    this.#worker = new Worker(new URL("./core-thread.ts", import.meta.url).href);
+    this.#worker.onmessage = (event: MessageEvent<FromCore>) => this.#handle(event.data);
+    this.#worker.onerror = (event) => events.fatal(`The core thread failed: ${event.message}`);
+  }
+
+  /** Resolves when the core ticks. A core that cannot start says so through {@link CoreEvents.fatal}. */
+  start(config: Omit<CoreConfig, "lease">): Promise<void> {
+    return new Promise((resolve) => {
+      this.#started = resolve;
+      this.#post({ kind: "start", config: { ...config, lease: this.#lease } });
+    });
+  }
+
+  /** ms of leader lease left; 0 without. Read from memory that the core writes: as fresh as in the core itself. */
+  leaseRemainingMs(): number {
+    return Math.max(0, (this.#leaseUntil[0] ?? 0) - this.#clock.monotonicRaw());
+  }
+
+  applied(index: number): void {
+    this.#post({ kind: "applied", index });
+  }
+
+  /** Verdicts that ride with this box's heartbeat answers. */
+  setSide(payload: Uint8Array): void {
+    this.#post({ kind: "side", payload });
+  }
+
+  /** Undefined when the change was taken into the log, else why not. */
+  changeMembership(change: MembershipChange): Promise<string | undefined> {
+    return this.#ask((id) => ({ kind: "change-membership", id, change }));
+  }
+
+  /** Undefined when the transfer has started, else why not. */
+  transfer(to?: string): Promise<string | undefined> {
+    return this.#ask((id) => ({ kind: "transfer", id, to }));
+  }
+
+  status(): Promise<{ cluster: ClusterStatus; vip: VipStatus }> {
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#statuses.set(id, resolve);
+      this.#post({ kind: "status", id });
+    });
+  }
+
+  /** VIP first, then leadership, peers and log; bounded to 2 s, because the caller ends the process next. */
+  async stop(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+    });
+    this.#post({ kind: "stop" });
+    await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, 2000))]);
+    this.#worker.terminate();
+  }
+
+  #ask(make: (id: number) => ToCore): Promise<string | undefined> {
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#answers.set(id, resolve);
+      this.#post(make(id));
+    });
+  }
+
+  #post(message: ToCore): void {
+    this.#worker.postMessage(message);
+  }
+
+  #handle(message: FromCore): void {
+    switch (message.kind) {
+      case "started":
+        this.#started?.();
+        return;
+      case "stopped":
+        this.#stopped?.();
+        return;
+      case "fatal":
+        this.#events.fatal(message.message);
+        return;
+      case "committed":
+        this.#events.committed(message.entries);
+        return;
+      case "role":
+        this.#events.role(message.news);
+        return;
+      case "refused":
+        this.proposals.refused(message.requestIds, message.why);
+        return;
+      case "membership":
+        this.#events.membership(message.membership);
+        return;
+      case "side":
+        this.#events.side(message.from, message.payload);
+        return;
+      case "request":
+        this.#events.request(message.from, message.body).then(
+          (body) => this.#post({ kind: "response", to: message.from, id: message.id, ok: true, body }),
+          (error: unknown) =>
+            this.#post({
+              kind: "response",
+              to: message.from,
+              id: message.id,
+              ok: false,
+              body: Buffer.from(String(error)),
+            }),
+        );
+        return;
+      case "response":
+        this.calls.answered(message.from, message.id, message.ok, message.body);
+        return;
+      case "unsent":
+        this.calls.unsent(message.id);
+        return;
+      case "answer":
+        this.#answers.get(message.id)?.(message.value);
+        this.#answers.delete(message.id);
+        return;
+      case "status":
+        this.#statuses.get(message.id)?.({ cluster: message.cluster, vip: message.vip });
+        this.#statuses.delete(message.id);
+        return;
+      case "join":
+        this.#events.join(message.request).then(
+          (answer) => this.#post({ kind: "join-answer", id: message.id, answer, refusal: undefined }),
+          (error: unknown) =>
+            this.#post({
+              kind: "join-answer",
+              id: message.id,
+              answer: undefined,
+              refusal: error instanceof Error ? error.message : String(error),
+            }),
+        );
+        return;
+      case "alive":
+        this.#events.alive();
+        return;
+      case "log":
+        this.#events.log(message.text);
+        return;
+    }
+  }
+}
