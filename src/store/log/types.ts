@@ -31,7 +31,7 @@ export interface MembershipRecord {
   readonly bytes: Uint8Array;
 }
 
-/** Index and term of the last entry that is no longer in the log (0 and 0 when none was ever removed), and the newest membership at or below it. */
+/** Index and term of the last entry that was purged from the log, and the newest membership at or below it. */
 export interface SnapshotMeta {
   readonly index: number;
   readonly term: number;
@@ -43,14 +43,15 @@ export interface LogReader {
   /** The first index that can be read; lastIndex() + 1 when the log is empty. */
   firstIndex(): number;
   lastIndex(): number;
-  /** The term of entry `index`; undefined outside firstIndex() − 1 … lastIndex(). */
+  /** The term of entry `index`; undefined outside firstIndex() − 1 … lastIndex(); 0 for index 0. */
   term(index: number): number | undefined;
   /**
-   * Entries lo … hi, both included, as many as fit in `maxBytes` of data but at least one.
+   * Entries lo … hi, both included, as many as fit in `maxBytes` of data but at least one; empty when lo was purged.
    * Throws CodedError "log-read-failed" when the disk gives other bytes than were written.
    */
   entries(lo: number, hi: number, maxBytes: number): LogEntry[];
-  snapshotMeta(): SnapshotMeta;
+  /** Undefined when nothing was ever purged. */
+  snapshotMeta(): SnapshotMeta | undefined;
 }
 
 /** What goes to the disk together, in this order: hard state, membership, entries. */
@@ -63,7 +64,10 @@ export interface Append {
   readonly commit: number;
 }
 
-/** A bad record that had been reported durable: the box must not vote with this log. */
+/**
+ * A bad record that had been reported durable: the box must not vote with this log. Nothing on the disk is changed then,
+ * what was recovered is the prefix before it, and every append is rejected with "log-damaged".
+ */
 export type Damage =
   | { readonly kind: "none" }
   | { readonly kind: "corrupt"; readonly segment: number; readonly offset: number; readonly reason: string };

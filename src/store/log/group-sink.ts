@@ -1,0 +1,54 @@
+import { SegmentFiles } from "./segment-files.ts";
+import type { Disk } from "./types.ts";
+
+/** One group at a time goes from `buffer` to the disk. */
+export interface GroupSink {
+  /** Where the caller lays out the next group; not to be touched while one is under way. */
+  readonly buffer: Uint8Array;
+  /** Writes the first `length` bytes of `buffer` and syncs; `offset` 0 begins the segment. Then calls `done`, never before it returns. */
+  write(segment: number, offset: number, length: number, done: SinkDone): void;
+  /** Hands purged segments back, oldest first. Only while no group is under way. */
+  recycle(segments: readonly number[], done: SinkDone): void;
+  lateSegments(): number;
+  close(): Promise<void>;
+}
+
+/** Called with the error when the disk failed: then nothing more may be written. */
+export type SinkDone = (error?: Error) => void;
+
+/** One entry of the largest size and a group of small ones fit; larger appends are split over several groups. */
+export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Writes on the caller's thread: for the simulator and the tests. */
+export function createInlineSink(disk: Disk, segmentSizeBytes: number): GroupSink {
+  const files = new SegmentFiles(disk, segmentSizeBytes);
+  const buffer = new Uint8Array(Math.min(GROUP_BYTES_MAX, segmentSizeBytes));
+  const attempt = (work: () => void, done: SinkDone): void => {
+    let failure: Error | undefined;
+    try {
+      work();
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+    queueMicrotask(() => done(failure));
+  };
+  return {
+    buffer,
+    write(segment, offset, length, done) {
+      attempt(() => {
+        files.write(segment, offset, buffer.subarray(0, length));
+        if (files.wantsSpare) files.prepareSpare();
+      }, done);
+    },
+    recycle(segments, done) {
+      attempt(() => {
+        for (const segment of segments) files.recycle(segment);
+      }, done);
+    },
+    lateSegments: () => files.lateSegments,
+    close() {
+      files.close();
+      return Promise.resolve();
+    },
+  };
+}

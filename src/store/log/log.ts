@@ -1,0 +1,113 @@
+import { randomInt } from "node:crypto";
+import { CodedError } from "../../base/error.ts";
+import { createInlineSink } from "./group-sink.ts";
+import { openRealDisk } from "./real-disk.ts";
+import { type Scan, scanSegments } from "./recover.ts";
+import { SEGMENT_SIZE_BYTES, segmentName, segmentOfName } from "./segment.ts";
+import { SegmentLog } from "./segment-log.ts";
+import type { Disk, Log, LogOptions, Recovered } from "./types.ts";
+import { createWorkerSink } from "./worker-sink.ts";
+
+/** Every read of a large part of a log answers at once from here; older entries come from the disk. */
+const CACHE_BYTES = 16 * 1024 * 1024;
+/** Silence after which a burst counts as over. */
+const IDLE_MS = 200;
+
+/**
+ * Opens the log in `directory`, which the caller holds exclusively. Finds the longest valid prefix, cuts and zeroes what
+ * follows, syncs, and starts the writer. Throws CodedError "log-open-failed". With damage nothing is changed on the disk
+ * and the log can be read only.
+ */
+export async function openLog(
+  directory: string,
+  options: LogOptions = {},
+): Promise<{ readonly log: Log; readonly recovered: Recovered }> {
+  const segmentSizeBytes = options.segmentSizeBytes ?? SEGMENT_SIZE_BYTES;
+  const inline = (options.writer ?? (options.disk === undefined ? "worker" : "inline")) === "inline";
+  try {
+    const disk = options.disk ?? openRealDisk(directory);
+    const scan = readLog(disk);
+    const damaged = scan.damage.kind !== "none";
+    const tornBytes = damaged ? 0 : cut(disk, scan, segmentSizeBytes);
+    const sink = damaged
+      ? undefined
+      : inline
+        ? createInlineSink(disk, segmentSizeBytes)
+        : await createWorkerSink(directory, segmentSizeBytes);
+    const log = new SegmentLog({
+      disk,
+      sink,
+      scan,
+      segmentSizeBytes,
+      cacheBytes: options.cacheBytes ?? CACHE_BYTES,
+      idleMs: options.idleMs ?? IDLE_MS,
+      onPoison: options.onPoison ?? (() => undefined),
+      salt: options.salt ?? (() => randomInt(2 ** 32)),
+      after: options.after ?? afterTimer,
+    });
+    await log.start();
+    return {
+      log,
+      recovered: {
+        hardState: scan.hardState,
+        membership: scan.memberships.newest(),
+        firstIndex: scan.positions.firstIndex,
+        lastIndex: scan.positions.lastIndex,
+        commit: scan.commit,
+        damage: scan.damage,
+        tornBytes,
+      },
+    };
+  } catch (error) {
+    throw new CodedError("log-open-failed", `Cannot open the log in "${directory}"`, error);
+  }
+}
+
+function segmentsOf(disk: Disk): number[] {
+  return disk
+    .list()
+    .map(segmentOfName)
+    .filter((segment) => segment !== undefined)
+    .sort((a, b) => a - b);
+}
+
+function readLog(disk: Disk): Scan {
+  return scanSegments(segmentsOf(disk), (segment) => {
+    const file = disk.open(segmentName(segment), "read");
+    try {
+      return file.pread(0, file.sizeBytes());
+    } finally {
+      file.close();
+    }
+  });
+}
+
+/**
+ * Removes what follows the longest valid prefix, so that no old record can ever again follow a new one by chance (a
+ * leader may send the same entry to the same place), and syncs the prefix: it may have been read from memory only.
+ * Returns how many bytes other than zero were there.
+ */
+function cut(disk: Disk, scan: Scan, segmentSizeBytes: number): number {
+  let torn = 0;
+  for (const segment of segmentsOf(disk)) {
+    if (segment > (scan.end?.segment ?? 0)) disk.unlink(segmentName(segment));
+  }
+  if (scan.end !== undefined) {
+    const file = disk.open(segmentName(scan.end.segment), "write");
+    const rest = file.pread(scan.end.offset, segmentSizeBytes);
+    const last = rest.findLastIndex((byte) => byte !== 0);
+    if (last >= 0) {
+      torn = last + 1;
+      file.pwrite(scan.end.offset, new Uint8Array(rest.length));
+    }
+    file.fdatasync();
+    file.close();
+  }
+  disk.fsyncDirectory();
+  return torn;
+}
+
+function afterTimer(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delayMs);
+  return () => clearTimeout(timer);
+}

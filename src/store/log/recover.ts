@@ -1,0 +1,149 @@
+import { Memberships } from "./memberships.ts";
+import { Positions } from "./positions.ts";
+import {
+  decodeDurableTo,
+  decodeHardState,
+  decodeRecord,
+  isBefore,
+  type LogPlace,
+  RECORD,
+  RECORD_HEADER_BYTES,
+  type RecordHead,
+  recordSizeBytes,
+} from "./record.ts";
+import { decodeSegmentHeader, SEGMENT_DATA_OFFSET, type SegmentHeader } from "./segment.ts";
+import type { Damage, HardState } from "./types.ts";
+
+/** What a scan of all segments knows. */
+export interface Scan {
+  readonly hardState: HardState | undefined;
+  readonly memberships: Memberships;
+  readonly positions: Positions;
+  readonly commit: number;
+  /** Salts of the segments that belong to the log, by number. */
+  readonly salts: ReadonlyMap<number, number>;
+  /** Where the longest valid prefix ends, and the CRC there; undefined for an empty log. */
+  readonly end: (LogPlace & { readonly crc: number }) | undefined;
+  readonly damage: Damage;
+}
+
+/**
+ * Reads the log's segments, ascending, and decides what it holds (consensus.md section 3). Of all valid records of the
+ * current salts, also those after a bad one, the largest *durable-to* counts: a bad record before it is damage; after it,
+ * the log ends at the longest valid prefix, because a disk may reorder the sectors of a write that was never synced.
+ */
+export function scanSegments(segments: readonly number[], read: (segment: number) => Uint8Array): Scan {
+  const content = new Content();
+  const salts = new Map<number, number>();
+  let end: (LogPlace & { crc: number }) | undefined;
+  let durableTo: LogPlace = { segment: 0, offset: 0 };
+  let stopped: string | undefined;
+
+  for (const segment of segments) {
+    const bytes = read(segment);
+    const header = decodeSegmentHeader(bytes, segment);
+    if (header === undefined) {
+      stopped ??= `segment ${segment} has no valid header`;
+      continue;
+    }
+    let offset = SEGMENT_DATA_OFFSET;
+    stopped = stopped ?? continues(header, end);
+    if (stopped === undefined) {
+      if (end === undefined) content.begin(header);
+      salts.set(segment, header.salt);
+      let crc = header.previousCrc;
+      for (;;) {
+        const record = decodeRecord(bytes, offset, offset, header.salt);
+        if (record === undefined || record.previousCrc !== crc) break;
+        const payload = bytes.subarray(offset + RECORD_HEADER_BYTES, offset + RECORD_HEADER_BYTES + record.length);
+        if (!content.take(record, payload, { segment, offset })) break;
+        if (record.type === RECORD.group) durableTo = later(durableTo, decodeDurableTo(payload));
+        crc = record.crc;
+        offset += recordSizeBytes(record.length);
+      }
+      end = { segment, offset, crc };
+    }
+    durableTo = later(durableTo, durableToAfter(bytes, offset, header.salt));
+  }
+
+  const damaged = isBefore(end ?? { segment: 0, offset: 0 }, durableTo);
+  return {
+    hardState: content.hardState,
+    memberships: content.memberships,
+    positions: content.positions,
+    commit: Math.min(content.commit, content.positions.lastIndex),
+    salts,
+    end,
+    damage: damaged
+      ? {
+          kind: "corrupt",
+          segment: end?.segment ?? segments[0] ?? 0,
+          offset: end?.offset ?? 0,
+          reason: `${stopped ?? "bad record"}, although the log was durable up to segment ${durableTo.segment} offset ${durableTo.offset}`,
+        }
+      : { kind: "none" },
+  };
+}
+
+/** Why `header` does not go on from `end`; undefined when it does. */
+function continues(header: SegmentHeader, end: (LogPlace & { crc: number }) | undefined): string | undefined {
+  if (end === undefined) return undefined;
+  if (header.segment !== end.segment + 1) return `segment ${end.segment + 1} is missing`;
+  if (header.previousCrc !== end.crc) return `bad record in segment ${end.segment}`;
+  return undefined;
+}
+
+function later(a: LogPlace, b: LogPlace): LogPlace {
+  return isBefore(a, b) ? b : a;
+}
+
+/** The largest durable-to of any valid group record at or after `from`. Costs a few ms for 16 MiB of zeros. */
+function durableToAfter(bytes: Uint8Array, from: number, salt: number): LogPlace {
+  let durableTo: LogPlace = { segment: 0, offset: 0 };
+  for (let offset = from; offset + RECORD_HEADER_BYTES <= bytes.length; offset += 8) {
+    if (bytes[offset + 6] !== RECORD.group) continue;
+    const record = decodeRecord(bytes, offset, offset, salt);
+    if (record === undefined) continue;
+    durableTo = later(durableTo, decodeDurableTo(bytes.subarray(offset + RECORD_HEADER_BYTES)));
+  }
+  return durableTo;
+}
+
+/** The log's content while its records are taken in order. */
+class Content {
+  hardState: HardState | undefined;
+  readonly memberships = new Memberships();
+  positions = new Positions(0, 0);
+  commit = 0;
+
+  begin(header: SegmentHeader): void {
+    this.positions = new Positions(header.firstIndex - 1, header.previousTerm);
+  }
+
+  /** False for a record that cannot follow what was there: the prefix ends before it. */
+  take(record: RecordHead, payload: Uint8Array, place: LogPlace): boolean {
+    switch (record.type) {
+      case RECORD.group:
+        this.commit = Math.max(this.commit, record.index);
+        return true;
+      case RECORD.entry:
+        if (record.index !== this.positions.lastIndex + 1) return false;
+        this.positions.append(record.index, record.term, record.length);
+        this.positions.setPlace(record.index, place);
+        return true;
+      case RECORD.hardState:
+        this.hardState = { term: record.term, ...decodeHardState(payload) };
+        return true;
+      case RECORD.membership:
+        this.memberships.add({ index: record.index, bytes: payload.slice() });
+        return true;
+      case RECORD.truncate:
+        if (record.index > this.positions.lastIndex + 1) return false;
+        this.positions.truncate(record.index, record.term);
+        this.memberships.truncate(record.index);
+        return true;
+      default:
+        return false;
+    }
+  }
+}

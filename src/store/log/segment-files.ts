@@ -1,0 +1,90 @@
+import { SPARE_NAME, SPARE_UNFINISHED_NAME, segmentName } from "./segment.ts";
+import type { Disk, DiskFile } from "./types.ts";
+
+/** Zeros written in one step of making a spare: under a millisecond on the slowest disk we accept, so that a group never waits long. */
+const SPARE_STEP_BYTES = 256 * 1024;
+
+/**
+ * The writer's half of the log: writes groups where it is told and keeps one zeroed file ready for the next rotation.
+ * Synchronous; runs in the writer's Worker, or inline in the simulator. It knows nothing of records.
+ */
+export class SegmentFiles {
+  readonly #disk: Disk;
+  readonly #segmentSizeBytes: number;
+  #current: { segment: number; file: DiskFile } | undefined;
+  #spare: "ready" | "absent" | { file: DiskFile; zeroedBytes: number };
+  /** Rotations that found no spare. */
+  lateSegments = 0;
+
+  constructor(disk: Disk, segmentSizeBytes: number) {
+    this.#disk = disk;
+    this.#segmentSizeBytes = segmentSizeBytes;
+    const names = disk.list();
+    if (names.includes(SPARE_UNFINISHED_NAME)) disk.unlink(SPARE_UNFINISHED_NAME);
+    this.#spare = names.includes(SPARE_NAME) ? "ready" : "absent";
+  }
+
+  /** Writes and syncs. A segment that is not the current one is begun by this group: created from the spare, directory synced. */
+  write(segment: number, offset: number, bytes: Uint8Array): void {
+    if (this.#current?.segment !== segment) this.#moveTo(segment, offset === 0);
+    const current = this.#current;
+    if (current === undefined) throw new Error(`Cannot write segment ${segment}: it is not open`);
+    current.file.pwrite(offset, bytes);
+    current.file.fdatasync();
+  }
+
+  /** True while {@link prepareSpare} has work. */
+  get wantsSpare(): boolean {
+    return this.#spare !== "ready";
+  }
+
+  /** One bounded step towards a spare. */
+  prepareSpare(): void {
+    if (this.#spare === "ready") return;
+    if (this.#spare === "absent") {
+      this.#spare = { file: this.#disk.open(SPARE_UNFINISHED_NAME, "create"), zeroedBytes: 0 };
+    }
+    const spare = this.#spare;
+    const stepBytes = Math.min(SPARE_STEP_BYTES, this.#segmentSizeBytes - spare.zeroedBytes);
+    spare.file.pwrite(spare.zeroedBytes, new Uint8Array(stepBytes));
+    spare.file.fdatasync();
+    spare.zeroedBytes += stepBytes;
+    if (spare.zeroedBytes < this.#segmentSizeBytes) return;
+    spare.file.close();
+    this.#disk.rename(SPARE_UNFINISHED_NAME, SPARE_NAME);
+    this.#disk.fsyncDirectory();
+    this.#spare = "ready";
+  }
+
+  /** A purged segment becomes the spare, or goes when there is one. The oldest must go first. */
+  recycle(segment: number): void {
+    if (this.#spare === "absent") {
+      this.#disk.rename(segmentName(segment), SPARE_NAME);
+      this.#spare = "ready";
+    } else {
+      this.#disk.unlink(segmentName(segment));
+    }
+    // Without this a crash could bring back an older segment while a newer one is gone: a hole.
+    this.#disk.fsyncDirectory();
+  }
+
+  close(): void {
+    this.#current?.file.close();
+    this.#current = undefined;
+    if (typeof this.#spare === "object") this.#spare.file.close();
+    this.#spare = "absent";
+  }
+
+  #moveTo(segment: number, begin: boolean): void {
+    this.#current?.file.close();
+    this.#current = undefined;
+    if (begin) {
+      if (this.#spare !== "ready") this.lateSegments++;
+      while (this.#spare !== "ready") this.prepareSpare();
+      this.#disk.rename(SPARE_NAME, segmentName(segment));
+      this.#spare = "absent";
+      this.#disk.fsyncDirectory();
+    }
+    this.#current = { segment, file: this.#disk.open(segmentName(segment), "write") };
+  }
+}
