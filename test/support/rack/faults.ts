@@ -1,0 +1,148 @@
+/** Faults of the network and of whole nodes, without netem. */
+
+import { CodedError } from "../../../src/base/error.ts";
+import { cgroupOf, setFrozen } from "./cgroup.ts";
+import { must, run } from "./command.ts";
+import { isOn } from "./node.ts";
+import type { Place } from "./place.ts";
+import { allPlans, type Network, type NodePlan, type Wire } from "./plan.ts";
+import type { RackState } from "./state.ts";
+import { inNamespace, isCut, markCut, namespaceExists, plug, SWITCH, unplug } from "./switch.ts";
+
+/** Unplugs a node's cable (or all) at the switch. It stays so over power cycles until {@link healNode}. */
+export async function cutNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
+  const wires = wiresOf(plan, network);
+  for (const wire of wires) markCut(place, plan, wire, true);
+  if (namespaceExists(place, plan.name)) await unplug(place, wires);
+}
+
+/** Undoes cuts, losses and partitions of one node. */
+export async function healNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
+  const wires = wiresOf(plan, network);
+  for (const wire of wires) markCut(place, plan, wire, false);
+  // A node without power has dead cables; powerOn plugs them in.
+  if (isOn(place, plan) && namespaceExists(place, plan.name)) await plug(place, wires);
+  const ports = new Set(wires.map((wire) => wire.port));
+  const { pairs, losses } = await readFilter(place);
+  await writeFilter(place, {
+    pairs: pairs.filter(([from, to]) => !ports.has(from) && !ports.has(to)),
+    losses: losses.filter(([port]) => !ports.has(port)),
+  });
+}
+
+/** Undoes every cut, loss and partition. */
+export async function healAll(place: Place, state: RackState): Promise<void> {
+  await writeFilter(place, { pairs: [], losses: [] });
+  for (const plan of allPlans(state)) {
+    const wires = plan.wires.filter((wire) => isCut(place, plan, wire));
+    for (const wire of wires) markCut(place, plan, wire, false);
+    if (wires.length > 0 && isOn(place, plan)) await plug(place, wires);
+  }
+}
+
+/** Lets no frame pass between the two sides; `oneWay` only stops those from `from` to `to`. Adds to what is there. */
+export async function partition(
+  place: Place,
+  from: readonly NodePlan[],
+  to: readonly NodePlan[],
+  options: { readonly oneWay?: boolean; readonly network?: Network } = {},
+): Promise<void> {
+  const filter = await readFilter(place);
+  const pairs = new Map(filter.pairs.map((pair) => [pair.join(" "), pair]));
+  const add = (a: Wire, b: Wire) => {
+    if (a.network === b.network) pairs.set(`${a.port} ${b.port}`, [a.port, b.port]);
+  };
+  for (const a of from.flatMap((plan) => wiresOf(plan, options.network, true))) {
+    for (const b of to.flatMap((plan) => wiresOf(plan, options.network, true))) {
+      add(a, b);
+      if (!options.oneWay) add(b, a);
+    }
+  }
+  await writeFilter(place, { ...filter, pairs: [...pairs.values()] });
+}
+
+/** Loses `percent` (0 … 100) of the frames from and to a node, at random; 0 ends it. */
+export async function setLoss(place: Place, plan: NodePlan, percent: number, network?: Network): Promise<void> {
+  if (!Number.isInteger(percent) || percent < 0 || percent > 100) {
+    throw new CodedError("RACK_LOSS", `Cannot lose "${percent}" percent of the frames: a whole number from 0 to 100`);
+  }
+  const ports = new Set(wiresOf(plan, network).map((wire) => wire.port));
+  const filter = await readFilter(place);
+  const others = filter.losses.filter(([port]) => !ports.has(port));
+  const own: Loss[] = percent === 0 ? [] : [...ports].map((port) => [port, percent]);
+  await writeFilter(place, { ...filter, losses: [...others, ...own] });
+}
+
+/** Stops (or lets go on) all programs of a node at once. Its kernel still answers ping and TCP. */
+export async function freezeNode(place: Place, plan: NodePlan, frozen: boolean): Promise<void> {
+  if (plan.kind === "client")
+    throw new CodedError("RACK_NODE", 'Cannot freeze "client": it has no processes of its own');
+  if (!isOn(place, plan))
+    throw new CodedError("RACK_OFF", `Cannot ${frozen ? "freeze" : "thaw"} ${plan.name}: it is off`);
+  await setFrozen(cgroupOf(place, plan.name), frozen);
+}
+
+type Pair = readonly [from: string, to: string];
+type Loss = readonly [port: string, percent: number];
+
+/** All that the switch drops on purpose. */
+export interface Filter {
+  readonly pairs: readonly Pair[];
+  readonly losses: readonly Loss[];
+}
+
+/** Reads back what the switch drops: the kernel is the only place where this is written down. */
+export async function readFilter(place: Place): Promise<Filter> {
+  const nft = [...inNamespace(place, SWITCH), "nft", "-j", "list", "ruleset"];
+  const { nftables } = JSON.parse(await must(nft)) as { nftables: readonly NftItem[] };
+  const pairs: Pair[] = [];
+  const losses = new Map<string, number>();
+  for (const { set, rule } of nftables) {
+    for (const element of set?.elem ?? []) pairs.push([element.concat[0] ?? "", element.concat[1] ?? ""]);
+    const [, port, percent] = /^(\S+) loses (\d+)$/.exec(rule?.comment ?? "") ?? [];
+    if (port !== undefined) losses.set(port, Number(percent));
+  }
+  return { pairs, losses: [...losses] };
+}
+
+interface NftItem {
+  readonly set?: { readonly elem?: readonly { readonly concat: readonly string[] }[] };
+  readonly rule?: { readonly comment?: string };
+}
+
+async function writeFilter(place: Place, filter: Filter): Promise<void> {
+  const rules = filter.losses.flatMap(([port, percent]) =>
+    ["iifname", "oifname"].map(
+      (side) => `    ${side} "${port}" numgen random mod 100 < ${percent} drop comment "${port} loses ${percent}"`,
+    ),
+  );
+  const elements = filter.pairs.map(([from, to]) => `"${from}" . "${to}"`);
+  // Replaced in one transaction: no frame sees half of it.
+  const text = `
+table bridge rack
+delete table bridge rack
+table bridge rack {
+  set cut {
+    type ifname . ifname
+    ${elements.length === 0 ? "" : `elements = { ${elements.join(", ")} }`}
+  }
+  chain forward {
+    type filter hook forward priority 0
+    iifname . oifname @cut drop
+${rules.join("\n")}
+  }
+}
+`;
+  const result = await run([...inNamespace(place, SWITCH), "nft", "-f", "-"], { stdin: text });
+  if (result.code !== 0) throw new CodedError("RACK_FILTER", `Cannot set the switch's filter: ${result.stderr.trim()}`);
+}
+
+/** The node's cables on `network`, or all. A partition of nodes that share no network is no error; a cut of no cable is. */
+function wiresOf(plan: NodePlan, network: Network | undefined, lenient = false): readonly Wire[] {
+  const wires = plan.wires.filter((wire) => network === undefined || wire.network === network);
+  if (wires.length > 0 || lenient) return wires;
+  throw new CodedError(
+    "RACK_NETWORK",
+    `Cannot find a cable of ${plan.name} on network "${network}": it has ${plan.wires.map((wire) => wire.network).join(", ")}`,
+  );
+}
