@@ -1,0 +1,302 @@
+import { known, type Section } from "./known-settings.ts";
+import { type Problem, parseSettings, type Setting, type VectorItem } from "./syntax.ts";
+import { type RaftTimings, timingsOf } from "./timings.ts";
+
+/** An address that the leader holds. The prefix only names the interface's net. */
+export interface VipSetting {
+  readonly interface: string;
+  readonly address: string;
+  readonly prefix: number;
+}
+
+/** HOST_HOOK and VM_HOOK sections, served by the built-in machine or run. */
+export interface HookSetting {
+  readonly name: string;
+  readonly on: string;
+  readonly command: string;
+  readonly arguments: string;
+}
+
+/** What holds for the whole cluster (`/etc/one/oned.conf`). */
+export interface ClusterConfig {
+  readonly port: number;
+  readonly listenAddress: string;
+  readonly timings: RaftTimings;
+  readonly vips: readonly VipSetting[];
+  /** What a foreign machine that answers for the VIP leads to. */
+  readonly vipConflict: "release" | "defend";
+  /** Leader and follower hooks that are not the built-in VIP. */
+  readonly leaderHooks: readonly HookSetting[];
+  readonly followerHooks: readonly HookSetting[];
+  readonly hostHooks: readonly HookSetting[];
+  readonly vmHooks: readonly HookSetting[];
+  /** ms of silence after which a host is suspect. */
+  readonly suspectMs: number;
+  /** A host whose storage lives while its network is dead. */
+  readonly isolated: "fence" | "hold";
+}
+
+/** What holds for this box only (`/etc/one/box.conf`; it wins). */
+export interface BoxConfig {
+  /** −1: found a cluster of one when the data directory is empty. */
+  readonly serverId: number;
+  /** The box's own address; undefined: all, and the kernel chooses. */
+  readonly managementAddress: string | undefined;
+  readonly bmcAddress: string | undefined;
+  /** Power commands leave by this interface under a live lease only. */
+  readonly bmcInterface: string | undefined;
+  readonly watchdogDevice: string | undefined;
+  /** T_hw, s. */
+  readonly watchdogTimeoutSeconds: number;
+}
+
+export interface Config {
+  readonly cluster: ClusterConfig;
+  readonly box: BoxConfig;
+  /** Settings of OpenNebula's that are read and have no meaning here. */
+  readonly ignored: readonly string[];
+}
+
+export type ConfigResult = { readonly config: Config } | { readonly problems: readonly FileProblem[] };
+
+export interface FileProblem extends Problem {
+  readonly file: string;
+}
+
+/** A text with the name that its errors are reported under. */
+export interface ConfigFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** ms without MONITORING_INTERVAL_HOST (fencing.md section 1). */
+const SUSPECT_MS_DEFAULT = 2000;
+/** The device's own time-out must be longer than a restart of the main process takes. */
+const WATCHDOG_SECONDS_DEFAULT = 30;
+
+/** Reads both files; reports every problem with file and line, never only the first. */
+export function readConfig(oned: ConfigFile, box: ConfigFile | undefined): ConfigResult {
+  const reader = new ConfigReader();
+  reader.add(oned);
+  if (box !== undefined) reader.add(box);
+  return reader.finish();
+}
+
+interface Located extends Setting {
+  readonly file: string;
+}
+
+class ConfigReader {
+  readonly #problems: FileProblem[] = [];
+  readonly #ignored: string[] = [];
+  readonly #settings = new Map<string, Located[]>();
+
+  add(file: ConfigFile): void {
+    const parsed = parseSettings(file.text);
+    if ("message" in parsed) {
+      this.#problems.push({ ...parsed, file: file.name });
+      return;
+    }
+    const ownNames = new Set<string>();
+    for (const setting of parsed) {
+      const section = known(setting.name);
+      if (section === undefined) {
+        this.#problem({ ...setting, file: file.name }, `unknown setting "${setting.name}"`);
+        continue;
+      }
+      if (section.kind === "ignored") {
+        this.#ignored.push(setting.name);
+        continue;
+      }
+      if (!section.isRepeatable && ownNames.has(setting.name))
+        this.#problem({ ...setting, file: file.name }, `${setting.name} is set twice`);
+      this.#checkShape(section, { ...setting, file: file.name });
+      // What box.conf says replaces what oned.conf says; within one file a repeatable setting adds up.
+      const before = ownNames.has(setting.name) ? (this.#settings.get(setting.name) ?? []) : [];
+      this.#settings.set(setting.name, [...before, { ...setting, file: file.name }]);
+      ownNames.add(setting.name);
+    }
+  }
+
+  finish(): ConfigResult {
+    const federation = this.#vector("FEDERATION");
+    const network = this.#vector("NETWORK");
+    const watchdog = this.#vector("WATCHDOG");
+    const raft = this.#settings.get("RAFT")?.[0];
+    const timings = timingsOf(this.#vector("RAFT"));
+    if ("problem" in timings) this.#problem(raft, `RAFT: ${timings.problem}`);
+    const vips = this.#vips();
+    const monitoring = this.#integer("MONITORING_INTERVAL_HOST", 1, 3600);
+    const config: Config = {
+      cluster: {
+        port: this.#integer("PORT", 1, 65535) ?? 2633,
+        listenAddress: this.#text("LISTEN_ADDRESS") ?? "0.0.0.0",
+        timings: "problem" in timings ? timings.fallback : timings,
+        vips,
+        vipConflict: this.#choice("VIP_CONFLICT", ["release", "defend"]) ?? "release",
+        leaderHooks: this.#hooks("RAFT_LEADER_HOOK").filter((hook) => !isVipHook(hook)),
+        followerHooks: this.#hooks("RAFT_FOLLOWER_HOOK").filter((hook) => !isVipHook(hook)),
+        hostHooks: this.#hooks("HOST_HOOK"),
+        vmHooks: this.#hooks("VM_HOOK"),
+        suspectMs: monitoring === undefined ? SUSPECT_MS_DEFAULT : monitoring * 1000,
+        isolated: this.#choice("ISOLATED", ["fence", "hold"]) ?? "fence",
+      },
+      box: {
+        serverId:
+          this.#integer("SERVER_ID", -1, 1000) ??
+          this.#integerOf(federation, "FEDERATION", "SERVER_ID", -1, 1000) ??
+          -1,
+        managementAddress: network["MGMT"],
+        bmcAddress: network["BMC"],
+        bmcInterface: network["BMC_INTERFACE"],
+        watchdogDevice: watchdog["DEVICE"],
+        watchdogTimeoutSeconds: this.#integerOf(watchdog, "WATCHDOG", "TIMEOUT", 5, 600) ?? WATCHDOG_SECONDS_DEFAULT,
+      },
+      ignored: [...new Set(this.#ignored)],
+    };
+    return this.#problems.length > 0 ? { problems: this.#problems } : { config };
+  }
+
+  #problem(at: { readonly file: string; readonly line: number } | undefined, message: string): void {
+    this.#problems.push({ file: at?.file ?? "configuration", line: at?.line ?? 1, message });
+  }
+
+  #checkShape(section: Section, setting: Located): void {
+    if (section.kind === "ignored") return;
+    if (section.kind === "value") {
+      if (typeof setting.value !== "string") this.#problem(setting, `${setting.name} takes a value, not a list in [ ]`);
+      return;
+    }
+    if (typeof setting.value === "string") {
+      this.#problem(setting, `${setting.name} takes a list in [ ], not "${setting.value}"`);
+      return;
+    }
+    const seen = new Set<string>();
+    for (const item of setting.value) {
+      const at = { file: setting.file, line: item.line };
+      if (!section.keys.includes(item.name))
+        this.#problem(at, `unknown ${item.name} in ${setting.name}; known: ${section.keys.join(", ")}`);
+      if (seen.has(item.name)) this.#problem(at, `${item.name} is set twice in ${setting.name}`);
+      seen.add(item.name);
+    }
+    for (const key of section.required)
+      if (!seen.has(key)) this.#problem(setting, `${key} is missing in ${setting.name}`);
+  }
+
+  #vector(name: string): Readonly<Record<string, string>> {
+    return itemsOf(this.#settings.get(name)?.[0]);
+  }
+
+  #text(name: string): string | undefined {
+    const value = this.#settings.get(name)?.[0]?.value;
+    return typeof value === "string" ? value : undefined;
+  }
+
+  #integer(name: string, least: number, largest: number): number | undefined {
+    const setting = this.#settings.get(name)?.[0];
+    return setting === undefined || typeof setting.value !== "string"
+      ? undefined
+      : this.#checkedInteger(setting, name, setting.value, least, largest);
+  }
+
+  #integerOf(
+    items: Readonly<Record<string, string>>,
+    section: string,
+    name: string,
+    least: number,
+    largest: number,
+  ): number | undefined {
+    const text = items[name];
+    if (text === undefined) return undefined;
+    return this.#checkedInteger(this.#settings.get(section)?.[0], `${section}/${name}`, text, least, largest);
+  }
+
+  #checkedInteger(
+    at: Located | undefined,
+    name: string,
+    text: string,
+    least: number,
+    largest: number,
+  ): number | undefined {
+    const value = Number(text);
+    if (/^-?\d+$/.test(text) && value >= least && value <= largest) return value;
+    this.#problem(at, `${name} = "${text}" is not a whole number in ${least} … ${largest}`);
+    return undefined;
+  }
+
+  #choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    const text = this.#text(name)?.toLowerCase();
+    const choice = choices.find((value) => value === text);
+    if (text !== undefined && choice === undefined)
+      this.#problem(this.#settings.get(name)?.[0], `${name} = "${text}" is not one of ${choices.join(", ")}`);
+    return choice;
+  }
+
+  #hooks(name: string): HookSetting[] {
+    return (this.#settings.get(name) ?? []).map((setting) => {
+      const items = itemsOf(setting);
+      return {
+        name: items["NAME"] ?? name.toLowerCase(),
+        on: (items["ON"] ?? "").toUpperCase(),
+        command: items["COMMAND"] ?? "",
+        arguments: items["ARGUMENTS"] ?? "",
+      };
+    });
+  }
+
+  /** VIP sections, or OpenNebula's own leader hook with its follower twin. */
+  #vips(): VipSetting[] {
+    const vips: VipSetting[] = [];
+    for (const setting of this.#settings.get("VIP") ?? []) {
+      const items = itemsOf(setting);
+      this.#addVip(vips, setting, items["INTERFACE"] ?? "", items["ADDRESS"] ?? "");
+    }
+    const leader = this.#vipHook("RAFT_LEADER_HOOK", "leader");
+    const follower = this.#vipHook("RAFT_FOLLOWER_HOOK", "follower");
+    if (leader.key !== follower.key)
+      this.#problem(
+        (leader.setting ?? follower.setting) as Located,
+        `RAFT_LEADER_HOOK and RAFT_FOLLOWER_HOOK name different addresses: "${leader.key}" and "${follower.key}"`,
+      );
+    if (leader.setting !== undefined && vips.length > 0)
+      this.#problem(leader.setting, "the address is given both by VIP and by RAFT_LEADER_HOOK; keep one of them");
+    else if (leader.setting !== undefined) this.#addVip(vips, leader.setting, leader.interface, leader.address);
+    return vips;
+  }
+
+  #vipHook(
+    name: string,
+    role: string,
+  ): { key: string; interface: string; address: string; setting: Located | undefined } {
+    const setting = (this.#settings.get(name) ?? []).find((s) => isVipHook({ command: itemsOf(s)["COMMAND"] ?? "" }));
+    if (setting === undefined) return { key: "", interface: "", address: "", setting };
+    const words = (itemsOf(setting)["ARGUMENTS"] ?? "").trim().split(/\s+/);
+    if (words[0] !== role || words.length < 3)
+      this.#problem(setting, `${name}: ARGUMENTS = "${words.join(" ")}" is not "${role} INTERFACE ADDRESS/PREFIX"`);
+    return { key: words.slice(1, 3).join(" "), interface: words[1] ?? "", address: words[2] ?? "", setting };
+  }
+
+  #addVip(vips: VipSetting[], at: Located, name: string, text: string): void {
+    const match = /^(\d{1,3}(?:\.\d{1,3}){3})\/(\d{1,2})$/.exec(text);
+    const address = match?.[1] ?? "";
+    const prefix = Number(match?.[2] ?? 99);
+    if (match === null || address.split(".").some((part) => Number(part) > 255) || prefix > 32 || prefix < 1)
+      this.#problem(
+        at,
+        `Cannot parse address "${text}": expected an IPv4 address with a prefix of 1 … 32, as 10.3.3.2/24`,
+      );
+    else if (!/^[A-Za-z0-9_.-]{1,15}$/.test(name)) this.#problem(at, `"${name}" is not an interface name`);
+    else if (vips.some((vip) => vip.address === address)) this.#problem(at, `the address ${address} is given twice`);
+    else vips.push({ interface: name, address, prefix });
+  }
+}
+
+/** OpenNebula's script for the floating address; ours is built in. */
+function isVipHook(hook: { readonly command: string }): boolean {
+  return /(^|\/)vip\.sh$/.test(hook.command);
+}
+
+function itemsOf(setting: Setting | undefined): Readonly<Record<string, string>> {
+  if (setting === undefined || typeof setting.value === "string") return {};
+  return Object.fromEntries(setting.value.map((item: VectorItem) => [item.name, item.value]));
+}
