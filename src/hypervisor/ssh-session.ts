@@ -1,0 +1,238 @@
+import { createHash } from "node:crypto";
+import { connect, type Socket } from "node:net";
+import { Client, type ClientChannel } from "ssh2";
+import { CodedError } from "../base/error.ts";
+import type { Handshakes, HostAddress, HostKeys } from "./ports.ts";
+
+/** A host in the rack answers in below a millisecond; 2 s covers one lost SYN (RFC 6298: 1 s). */
+export const CONNECT_TIMEOUT_MS = 2000;
+/** sshd greets at once. A frozen host accepts the connection and never greets: it must not hold a handshake place. */
+export const GREETING_TIMEOUT_MS = 2000;
+/** 30 ms on an idle host; a host that boots a hundred guests may need a hundred times that. */
+export const HANDSHAKE_TIMEOUT_MS = 5000;
+/** An open channel is one round trip and a fork. */
+const CHANNEL_TIMEOUT_MS = 5000;
+
+export interface SessionOptions {
+  readonly host: HostAddress;
+  /** Private ed25519 key, OpenSSH or PEM text. */
+  readonly privateKey: string;
+  /** This box's own address to connect from. */
+  readonly localAddress?: string;
+}
+
+/** One SSH connection after its handshake. */
+export interface SshSession {
+  /** A channel that runs `command`; its standard input is still empty. */
+  exec(command: string): Promise<ClientChannel>;
+  /** Resolves with the reason when the connection is over, by whichever side. Never rejects. */
+  readonly ended: Promise<string>;
+  /** Ends at once, without a word to the host. */
+  destroy(): void;
+}
+
+/** `SHA256:…` of a host key, as `ssh-keygen -l` and OpenSSH's messages print it. */
+export function hostKeyFingerprint(key: Uint8Array): string {
+  return `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`;
+}
+
+/**
+ * Connects and logs in. Codes of its errors: `host.refused` (answered no), `host.silent` (no answer in time),
+ * `host.key-mismatch`, `host.key-unknown` (the pinned key cannot be known now).
+ */
+export async function openSession(
+  options: SessionOptions,
+  ports: { readonly keys: HostKeys; readonly handshakes: Handshakes },
+  abort: AbortSignal,
+): Promise<SshSession> {
+  const socket = await openSocket(options, abort);
+  try {
+    await greeting(options.host, socket, abort);
+    const leave = await ports.handshakes.enter();
+    try {
+      abort.throwIfAborted();
+      return await handshake(options, socket, ports.keys, abort);
+    } finally {
+      leave();
+    }
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function where(host: HostAddress): string {
+  return `host "${host.name}" at ${host.address}:${host.port}`;
+}
+
+function openSocket(options: SessionOptions, abort: AbortSignal): Promise<Socket> {
+  const { host, localAddress } = options;
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: host.address,
+      port: host.port,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
+    // Without it Nagle's algorithm and the host's delayed ACK add 40 ms to a handshake and to a command.
+    socket.setNoDelay(true);
+    socket.pause();
+    const end = (error?: Error): void => {
+      clearTimeout(timer);
+      abort.removeEventListener("abort", onAbort);
+      socket.removeAllListeners("connect");
+      if (error === undefined) {
+        resolve(socket);
+        return;
+      }
+      socket.destroy();
+      reject(error);
+    };
+    const silent = (why: string, cause?: unknown): CodedError =>
+      new CodedError("host.silent", `Cannot connect to ${where(host)}: ${why}`, cause);
+    const onAbort = (): void => end(silent("stopped"));
+    const timer = setTimeout(() => end(silent(`no answer in ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
+    abort.addEventListener("abort", onAbort);
+    socket.once("connect", () => end());
+    // Stays for the socket's life: a late error of a socket that nobody waits for must not end the process.
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") {
+        end(new CodedError("host.refused", `Cannot connect to ${where(host)}: connection refused`));
+      } else {
+        end(silent(error.code ?? error.message));
+      }
+    });
+  });
+}
+
+/** Waits until the host has said something, without taking it: sshd speaks first. */
+function greeting(host: HostAddress, socket: Socket, abort: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = (why?: string): void => {
+      clearTimeout(timer);
+      abort.removeEventListener("abort", onAbort);
+      socket.removeListener("readable", onReadable);
+      socket.removeListener("close", onClose);
+      if (why === undefined) resolve();
+      else reject(new CodedError("host.silent", `Cannot talk to ${where(host)}: ${why}`));
+    };
+    const onAbort = (): void => end("stopped");
+    const onReadable = (): void => end();
+    const onClose = (): void => end("closed the connection without a greeting");
+    const timer = setTimeout(
+      () => end(`connected, but no greeting in ${GREETING_TIMEOUT_MS} ms: frozen, or not an SSH port`),
+      GREETING_TIMEOUT_MS,
+    );
+    abort.addEventListener("abort", onAbort);
+    socket.once("readable", onReadable);
+    socket.once("close", onClose);
+  });
+}
+
+function handshake(options: SessionOptions, socket: Socket, keys: HostKeys, abort: AbortSignal): Promise<SshSession> {
+  const { host, privateKey } = options;
+  const client = new Client();
+  let keyError: CodedError | undefined;
+  const verify = async (key: Buffer): Promise<boolean> => {
+    const offered = hostKeyFingerprint(key);
+    try {
+      const pinned = await keys.pin(host.hostId, offered);
+      if (pinned === offered) return true;
+      keyError = new CodedError(
+        "host.key-mismatch",
+        `Refused ${where(host)}: its host key is ${offered}, pinned is ${pinned}. If the host was installed anew: ringfence host trust ${host.name}`,
+      );
+    } catch (error) {
+      keyError = new CodedError("host.key-unknown", `Cannot check the host key of ${where(host)}`, error);
+    }
+    return false;
+  };
+  return new Promise((resolve, reject) => {
+    let finish: (reason: string) => void = () => undefined;
+    const ended = new Promise<string>((done) => {
+      finish = done;
+    });
+    const destroy = (): void => {
+      client.destroy();
+      socket.destroy();
+      finish("stopped");
+    };
+    const fail = (error: CodedError): void => {
+      abort.removeEventListener("abort", onAbort);
+      destroy();
+      reject(keyError ?? error);
+    };
+    const onAbort = (): void => fail(new CodedError("host.silent", `Cannot talk to ${where(host)}: stopped`));
+    abort.addEventListener("abort", onAbort);
+    client.on("ready", () => {
+      abort.removeEventListener("abort", onAbort);
+      resolve({ exec: (command) => openChannel(client, host, command), ended, destroy });
+    });
+    // Both may come after ready, too: then reject does nothing and `ended` tells.
+    client.on("error", (error: Error & { level?: string }) => {
+      finish(error.message);
+      fail(loginError(host, options, error));
+    });
+    client.on("close", () => {
+      finish("the connection was closed");
+      fail(new CodedError("host.silent", `Cannot talk to ${where(host)}: closed during the handshake`));
+    });
+    client.connect({
+      sock: socket,
+      username: host.user,
+      privateKey,
+      readyTimeout: HANDSHAKE_TIMEOUT_MS,
+      // The loop is the sign of life; a second one would only add load.
+      keepaliveInterval: 0,
+      hostVerifier: (key: Buffer, decide: (accept: boolean) => void) => {
+        // verify never rejects.
+        void verify(key).then(decide);
+      },
+    });
+  });
+}
+
+function loginError(host: HostAddress, options: SessionOptions, error: Error & { level?: string }): CodedError {
+  if (error.level === "client-authentication") {
+    return new CodedError(
+      "host.refused",
+      `Cannot log in to ${where(host)} as "${options.host.user}": the key was not accepted (ringfence ssh-key prints the one to install)`,
+    );
+  }
+  if (error.level === "client-timeout") {
+    return new CodedError("host.silent", `Cannot talk to ${where(host)}: no handshake in ${HANDSHAKE_TIMEOUT_MS} ms`);
+  }
+  return new CodedError("host.silent", `Cannot talk to ${where(host)}`, error);
+}
+
+function openChannel(client: Client, host: HostAddress, command: string): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    let isOver = false;
+    const fail = (why: string): void => {
+      end();
+      reject(new CodedError("host.channel", `Cannot open a channel to ${where(host)}: ${why}`));
+    };
+    const onClose = (): void => fail("the connection was closed");
+    const timer = setTimeout(() => fail(`no answer in ${CHANNEL_TIMEOUT_MS} ms`), CHANNEL_TIMEOUT_MS);
+    const end = (): void => {
+      isOver = true;
+      clearTimeout(timer);
+      client.removeListener("close", onClose);
+    };
+    client.once("close", onClose);
+    try {
+      client.exec(command, (error, channel) => {
+        if (error !== undefined) {
+          fail(error.message);
+        } else if (isOver) {
+          channel.close();
+        } else {
+          end();
+          resolve(channel);
+        }
+      });
+    } catch (error) {
+      // ssh2 throws "Not connected" when the connection ended a moment ago.
+      fail(error instanceof Error ? error.message : String(error));
+    }
+  });
+}
