@@ -1,0 +1,349 @@
+import type { Change, Outcome } from "../base/entry.ts";
+import { CodedError, errorChain } from "../base/error.ts";
+import { merge } from "../one/change.ts";
+import type { HostRow } from "../one/host/row.ts";
+import { HOST_STATE } from "../one/host/states.ts";
+import { hostLost } from "../one/host/transitions.ts";
+import type { Device } from "./configuration.ts";
+import {
+  createFence,
+  type FenceEffect,
+  type FenceEvent,
+  type FenceState,
+  isSettled,
+  type PowerResult,
+  type SessionResult,
+  step,
+} from "./machine.ts";
+import { METHOD_ERROR, type MethodContext, type PowerSession } from "./methods/types.ts";
+import { type FencePolicy, SEND_DEADLINE_MS } from "./policy.ts";
+import type { FencePorts } from "./ports.ts";
+import { armedGuard, type BindingRow, type FenceRow, isOpen, type Proof, recordChange } from "./record.ts";
+import { type HostSurvey, lostReason, type Survey, surveyHosts } from "./survey.ts";
+
+/** Fencing at the leader: one machine a host, several hosts side by side, one effect a host at a time. */
+export interface FenceDriver {
+  /** Something changed: a verdict, a record, the lease. Cheap; looks are merged. */
+  wake(): void;
+  /** No command of any leader can hit the host any more: its record may be closed, the host put to use (C). */
+  isSettled(hostId: number): boolean;
+  /** Ends every session and timer at once; resolves when nothing of ours runs any more. */
+  stop(): Promise<void>;
+}
+
+/** A look at all hosts without a reason: the backstop if a wake was lost. */
+const LOOK_MS_IDLE = 1_000;
+/** While any host is in doubt. */
+const LOOK_MS_BUSY = 100;
+
+interface Slot {
+  state: FenceState;
+  sessions: PowerSession[];
+  record: FenceRow | undefined;
+  devices: readonly Device[];
+  binding: BindingRow | undefined;
+  /** The look during or before which the last effect ended. */
+  eventAtLook: number;
+}
+
+/** Starts fencing as the leader of `epoch`, which must have applied its own no-op. */
+export function createFenceDriver(ports: FencePorts, policy: FencePolicy, epoch: number): FenceDriver {
+  const driver = new Driver(ports, policy, epoch);
+  driver.wake();
+  return driver;
+}
+
+class Driver implements FenceDriver {
+  readonly #ports: FencePorts;
+  readonly #policy: FencePolicy;
+  readonly #epoch: number;
+  readonly #slots = new Map<number, Slot>();
+  readonly #abort = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  #powerCommands: { hostId: number; at: number }[] = [];
+  #cancelTimer: () => void = () => undefined;
+  #isLooking = false;
+  #isLookWanted = false;
+  #isBusy = false;
+  #hasSeeded = false;
+  #looks = 0;
+
+  constructor(ports: FencePorts, policy: FencePolicy, epoch: number) {
+    this.#ports = ports;
+    this.#policy = policy;
+    this.#epoch = epoch;
+  }
+
+  wake(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#isLookWanted = true;
+    if (!this.#isLooking) this.#run(this.#lookWhileWanted());
+  }
+
+  isSettled(hostId: number): boolean {
+    const slot = this.#slots.get(hostId);
+    return slot?.record !== undefined && isSettled(slot.state, slot.record, this.#ports.clock.now());
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#cancelTimer();
+    for (const slot of this.#slots.values()) closeSessions(slot);
+    while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
+  }
+
+  /** Keeps hold of what runs, so that stop can wait for it and no promise floats. */
+  #run(work: Promise<void>): void {
+    const kept = work
+      .catch((error: unknown) => this.#ports.alert(`fencing: ${errorChain(error)}`))
+      .finally(() => this.#running.delete(kept));
+    this.#running.add(kept);
+  }
+
+  async #lookWhileWanted(): Promise<void> {
+    this.#isLooking = true;
+    try {
+      while (this.#isLookWanted && !this.#abort.signal.aborted) {
+        this.#isLookWanted = false;
+        await this.#look();
+      }
+    } finally {
+      this.#isLooking = false;
+      this.#cancelTimer();
+      if (!this.#abort.signal.aborted) {
+        const pauseMs = this.#isBusy ? LOOK_MS_BUSY : LOOK_MS_IDLE;
+        this.#cancelTimer = this.#ports.clock.after(pauseMs, () => this.wake());
+      }
+    }
+  }
+
+  async #look(): Promise<void> {
+    this.#looks++;
+    const now = this.#ports.clock.now();
+    const keepMs = this.#policy.stormWindowMs + this.#policy.cooldownMs;
+    this.#powerCommands = this.#powerCommands.filter(({ at }) => at > now - keepMs);
+    const survey = await surveyHosts(this.#ports, this.#policy, this.#powerCommands);
+    if (this.#abort.signal.aborted) return;
+    if (!this.#hasSeeded) this.#seed(survey, now);
+    this.#isBusy = false;
+    for (const found of survey.hosts) {
+      const slot = this.#slotOf(found.host, now);
+      slot.record = found.look.record;
+      slot.devices = found.devices;
+      slot.binding = found.binding;
+      if (isOpen(found.look.record) || isInDoubt(found)) this.#isBusy = true;
+      // An effect ended while we read: the rows may be older than what it did. The next look comes at once.
+      if (slot.eventAtLook === this.#looks) continue;
+      this.#step(slot, { kind: "looked", look: found.look }, found.host);
+    }
+    const known = new Set(survey.hosts.map(({ host }) => host.id));
+    for (const [hostId, slot] of this.#slots) {
+      if (known.has(hostId)) continue;
+      closeSessions(slot);
+      this.#slots.delete(hostId);
+    }
+  }
+
+  /** An earlier leader's commands count as sent when we started: the storm gates forget nothing at a leader change. */
+  #seed(survey: Survey, now: number): void {
+    this.#hasSeeded = true;
+    for (const { look } of survey.hosts)
+      if (isOpen(look.record) && look.record.off_epoch > 0)
+        this.#powerCommands.push({ hostId: look.record.host_id, at: now });
+  }
+
+  #slotOf(host: HostRow, now: number): Slot {
+    const known = this.#slots.get(host.id);
+    if (known !== undefined) return known;
+    const state = createFence(host.id, this.#epoch, now);
+    const slot: Slot = { state, sessions: [], record: undefined, devices: [], binding: undefined, eventAtLook: 0 };
+    this.#slots.set(host.id, slot);
+    return slot;
+  }
+
+  #step(slot: Slot, event: FenceEvent, host: HostRow): void {
+    const { state, effects } = step(slot.state, event, this.#ports.clock.now());
+    slot.state = state;
+    for (const effect of effects) this.#perform(slot, effect, host);
+  }
+
+  #perform(slot: Slot, effect: FenceEffect, host: HostRow): void {
+    switch (effect.kind) {
+      case "alert":
+        this.#ports.alert(effect.text);
+        break;
+      case "close-session":
+        closeSessions(slot);
+        break;
+      case "propose":
+        this.#effect(slot, host, async () => ({ kind: "proposed", outcome: await this.#propose(effect, host) }));
+        break;
+      case "open":
+        this.#effect(slot, host, async () => {
+          const result = await this.#open(slot, effect.level);
+          return { kind: "opened", result, jitter: this.#ports.random() };
+        });
+        break;
+      case "power-off":
+        this.#effect(slot, host, async () => {
+          const result = await this.#powerOff(slot);
+          return { kind: "powered-off", result, jitter: this.#ports.random() };
+        });
+        break;
+      case "settle":
+        this.#effect(slot, host, async () => {
+          await this.#settle(slot);
+          return { kind: "settled" };
+        });
+    }
+  }
+
+  /** Runs what takes time and feeds its result back, unless we were stopped meanwhile. */
+  #effect(slot: Slot, host: HostRow, work: () => Promise<FenceEvent>): void {
+    const run = async (): Promise<void> => {
+      const event = await work();
+      if (this.#abort.signal.aborted) {
+        closeSessions(slot);
+        return;
+      }
+      slot.eventAtLook = this.#looks;
+      this.#step(slot, event, host);
+      this.wake();
+    };
+    this.#run(run());
+  }
+
+  async #propose(effect: Extract<FenceEffect, { kind: "propose" }>, host: HostRow): Promise<Outcome["kind"]> {
+    const { update, isHostLost, basedOn } = effect;
+    let change: Change = recordChange(host.id, basedOn, update);
+    if (update.state === "INTENT") change = { ...change, guards: [...change.guards, armedGuard] };
+    if (isHostLost) {
+      const failure = basedOn === undefined || update.isNewFailure ? (basedOn?.failure ?? 0) + 1 : basedOn.failure;
+      const lost = hostLost(host, lostReason(failure));
+      if (lost.ok) change = merge(change, lost.change);
+    }
+    const kind = `fence.${update.state.toLowerCase().replaceAll("_", "-")}`;
+    try {
+      return (await this.#ports.propose(change, kind)).kind;
+    } catch (error) {
+      this.#ports.alert(`Cannot record ${kind} of host ${host.id}: ${errorChain(error)}`);
+      return "unknown";
+    }
+  }
+
+  async #open(slot: Slot, level: number): Promise<SessionResult> {
+    closeSessions(slot);
+    if (!this.#hasLease()) return NO_LEASE;
+    const devices = slot.devices.filter((device) => device.level === level);
+    if (devices.length === 0) return { ok: false, cause: "failed", why: `level ${level} is not configured any more` };
+    const opened = await Promise.allSettled(devices.map((device) => this.#openDevice(slot, device)));
+    const sessions = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    slot.sessions = sessions;
+    const failure = worstFailure(opened);
+    if (failure === undefined) return this.#isOffTrusted(slot);
+    closeSessions(slot);
+    return failure;
+  }
+
+  async #openDevice(slot: Slot, device: Device): Promise<PowerSession> {
+    const method = this.#ports.methods.get(device.method);
+    const { binding } = slot;
+    if (method === undefined) throw new CodedError(METHOD_ERROR.failed, `METHOD "${device.method}" is not known`);
+    if (binding === undefined) throw new CodedError(METHOD_ERROR.identity, "its BMC is not bound to it");
+    return await method.open({ ...this.#context(device), binding, mayChangePower: () => this.#hasLease() });
+  }
+
+  /** A BMC that has only just begun to answer reads *off* while it starts: not believed yet. */
+  #isOffTrusted(slot: Slot): SessionResult {
+    const isOff = slot.sessions.some((session) => session.was === "off");
+    const upMs = this.#ports.readiness.answeringForMs(slot.state.hostId);
+    if (!isOff || upMs >= this.#policy.bmcUpMs) return { ok: true };
+    closeSessions(slot);
+    const why = `its BMC reads off but has answered for ${Math.floor(upMs / 1000)} s only, needed are ${this.#policy.bmcUpMs / 1000} s`;
+    return { ok: false, cause: "failed", why };
+  }
+
+  async #powerOff(slot: Slot): Promise<PowerResult> {
+    if (!this.#hasLease()) return NO_LEASE;
+    const { hostId } = slot.state;
+    if (slot.sessions.some((session) => session.was === "on"))
+      this.#powerCommands.push({ hostId, at: this.#ports.clock.now() });
+    const results = await Promise.allSettled(slot.sessions.map((session) => session.powerOff()));
+    const failure = worstFailure(results);
+    if (failure?.cause === "lease") return failure;
+    closeSessions(slot);
+    if (failure !== undefined) return failure;
+    const proofs: Proof[] = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    return { ok: true, proofs };
+  }
+
+  /** A status session of our own; a BMC that does not answer has been tried, which is all that can be done. */
+  async #settle(slot: Slot): Promise<void> {
+    const checks = slot.devices.map(async (device) => {
+      await this.#ports.methods.get(device.method)?.check(this.#context(device));
+    });
+    await Promise.allSettled(checks);
+  }
+
+  #context(device: Device): Omit<MethodContext, "binding" | "mayChangePower"> {
+    const { clock } = this.#ports;
+    const { signal } = this.#abort;
+    return {
+      device,
+      password: device.sealedPassword === "" ? "" : this.#ports.unseal(device.sealedPassword),
+      signal,
+      now: () => clock.now(),
+      wait: (ms) =>
+        new Promise((resolve, reject) => {
+          if (signal.aborted) {
+            reject(new CodedError(METHOD_ERROR.failed, "stopped"));
+            return;
+          }
+          const stopped = (): void => {
+            cancel();
+            reject(new CodedError(METHOD_ERROR.failed, "stopped"));
+          };
+          const cancel = clock.after(ms, () => {
+            signal.removeEventListener("abort", stopped);
+            resolve();
+          });
+          signal.addEventListener("abort", stopped, { once: true });
+        }),
+    };
+  }
+
+  #hasLease(): boolean {
+    return !this.#abort.signal.aborted && this.#ports.lease.remainingMs() > SEND_DEADLINE_MS;
+  }
+}
+
+const NO_LEASE = { ok: false, cause: "lease", why: "the leader lease is too short for a power command" } as const;
+
+function isInDoubt({ look, host }: HostSurvey): boolean {
+  return !look.isDealtWith && look.judgement.verdict !== "alive" && host.state !== HOST_STATE.offline;
+}
+
+function closeSessions(slot: Slot): void {
+  for (const session of slot.sessions) session.close();
+  slot.sessions = [];
+}
+
+/** The wrong machine is the worst, then a failed device; a short lease only means again. */
+function worstFailure(
+  results: readonly PromiseSettledResult<unknown>[],
+): Extract<SessionResult, { ok: false }> | undefined {
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [asFailure(result.reason)] : []));
+  return (
+    failures.find(({ cause }) => cause === "identity") ??
+    failures.find(({ cause }) => cause === "failed") ??
+    failures[0]
+  );
+}
+
+function asFailure(error: unknown): Extract<SessionResult, { ok: false }> {
+  const code = error instanceof CodedError ? error.code : METHOD_ERROR.failed;
+  const why = errorChain(error);
+  if (code === METHOD_ERROR.identity) return { ok: false, cause: "identity", why };
+  if (code === METHOD_ERROR.lease) return { ok: false, cause: "lease", why };
+  return { ok: false, cause: "failed", why };
+}

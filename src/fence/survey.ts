@@ -1,0 +1,146 @@
+import { allHosts, type HostRow } from "../one/host/row.ts";
+import { HOST_STATE } from "../one/host/states.ts";
+import { type VmRow, vmsOnHost } from "../one/vm/row.ts";
+import { demandOf } from "../scheduler/demand.ts";
+import { findPlace, type Place, placeOf, withVm } from "../scheduler/fit.ts";
+import {
+  type Configuration,
+  type Device,
+  domainsOf,
+  MANUAL,
+  notReadyReason,
+  readConfiguration,
+} from "./configuration.ts";
+import type { HostJudgement, Look } from "./machine.ts";
+import { askGates, type FencePolicy, type GateInput, type Suspect } from "./policy.ts";
+import type { FencePorts } from "./ports.ts";
+import { allBindings, allFenceRecords, type BindingRow, type FenceRow, fenceSetting } from "./record.ts";
+
+/** One host as the machine is to see it now. */
+export interface HostSurvey {
+  readonly host: HostRow;
+  readonly look: Look;
+  readonly devices: readonly Device[];
+  readonly binding: BindingRow | undefined;
+}
+
+export interface Survey {
+  readonly hosts: readonly HostSurvey[];
+}
+
+/** What HOST.ERROR says of a host that was lost in its failure number N; also how a dealt-with failure is known. */
+export function lostReason(failure: number): string {
+  return `lost and fenced (failure ${failure})`;
+}
+
+/** Reads the state and the verdicts and asks the gates: everything that the machines of all hosts decide on. */
+export async function surveyHosts(
+  ports: FencePorts,
+  policy: FencePolicy,
+  powerCommands: GateInput["powerCommands"],
+): Promise<Survey> {
+  const [hosts, records, bindings, settings] = await Promise.all([
+    ports.read(allHosts()),
+    ports.read(allFenceRecords()),
+    ports.read(allBindings()),
+    ports.read(fenceSetting()),
+  ]);
+  const recordOf = new Map(records.map((row) => [row.host_id, row]));
+  const bindingOf = new Map(bindings.map((row) => [row.host_id, row]));
+  const setting = settings[0];
+  const seen = hosts.map((host) => {
+    const record = recordOf.get(host.id);
+    const judgement = ports.monitor.judgement(host.id);
+    return { host, record, judgement, isDealtWith: isDealtWith(host, record), domains: domainsOf(host) };
+  });
+  const suspects: Suspect[] = seen.filter(isSuspect).map(({ host, judgement, domains }) => ({
+    hostId: host.id,
+    bmcPower: judgement.bmcPower,
+    domains,
+  }));
+  const methods = new Set(ports.methods.keys());
+  const wallAt = ports.clock.wall();
+  const surveys: HostSurvey[] = [];
+  for (const { host, record, judgement, isDealtWith: isOver, domains } of seen) {
+    const configuration = readConfiguration(host);
+    const binding = bindingOf.get(host.id);
+    const isAsked = !isOver && (judgement.verdict === "down" || judgement.verdict === "isolated");
+    const capacity = isAsked ? await capacityWithout(ports, host, hosts) : undefined;
+    const isOutOfService = host.state === HOST_STATE.offline || host.state === HOST_STATE.disabled;
+    const gates = !isAsked
+      ? []
+      : askGates({
+          now: ports.clock.now(),
+          policy,
+          hostId: host.id,
+          hostState: host.state,
+          verdict: judgement.verdict === "isolated" ? "isolated" : "down",
+          downSinceAt: judgement.downSinceAt ?? ports.clock.now(),
+          bmcPower: judgement.bmcPower,
+          domains,
+          leaseRemainingMs: ports.lease.remainingMs(),
+          setting: {
+            isArmed: setting?.armed === 1,
+            changedBy: setting?.changed_by ?? "nobody",
+            why: setting?.why ?? "",
+          },
+          notReady: notReadyReason(host, configuration, binding, methods),
+          suspects,
+          hostCount: hosts.length,
+          powerCommands,
+          capacity,
+        });
+    const look: Look = {
+      record,
+      judgement,
+      gates,
+      levels: levelsOf(configuration, methods),
+      // A host out of service without VMs loses nothing: no record of its silence.
+      isDealtWith: isOver || (isOutOfService && capacity?.vms === 0),
+      isFencingWaived: policy.isFencingWaived,
+      wallAt,
+    };
+    const devices = configuration.devices.filter((device) => device.method !== MANUAL);
+    surveys.push({ host, look, devices, binding });
+  }
+  return { hosts: surveys };
+}
+
+function isDealtWith(host: HostRow, record: FenceRow | undefined): boolean {
+  return record?.state === "CLOSED" && host.state === HOST_STATE.error && host.error === lostReason(record.failure);
+}
+
+function isSuspect({ judgement, isDealtWith: isOver }: { judgement: HostJudgement; isDealtWith: boolean }): boolean {
+  return !isOver && ["suspect", "down", "isolated"].includes(judgement.verdict);
+}
+
+function levelsOf(configuration: Configuration, methods: ReadonlySet<string>): Look["levels"] {
+  const methodsOf = new Map<number, string[]>();
+  for (const { level, method } of configuration.devices)
+    if (method !== MANUAL && methods.has(method)) methodsOf.set(level, [...(methodsOf.get(level) ?? []), method]);
+  return [...methodsOf]
+    .sort(([left], [right]) => left - right)
+    .map(([level, names]) => ({ level, method: names.join("+") }));
+}
+
+/** How many of the host's VMs would fit on the others. */
+async function capacityWithout(
+  ports: FencePorts,
+  host: HostRow,
+  hosts: readonly HostRow[],
+): Promise<{ readonly vms: number; readonly placeable: number }> {
+  const vms: readonly VmRow[] = await ports.read(vmsOnHost(host.id));
+  const places: Place[] = hosts.filter(({ id }) => id !== host.id).map((other) => placeOf(other, {}, ""));
+  let placeable = 0;
+  for (const vm of vms) {
+    // Requirements over attributes are left to the planner: here only room counts, and not knowing fails open.
+    const demand = { ...demandOf(vm), requirements: "", rank: "" };
+    const fit = findPlace(demand, places);
+    if (!fit.ok) continue;
+    placeable++;
+    const at = places.findIndex((place) => place.host.id === fit.hostId);
+    const place = places[at];
+    if (place !== undefined) places[at] = withVm(place, demand);
+  }
+  return { vms: vms.length, placeable };
+}
