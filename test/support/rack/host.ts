@@ -8,7 +8,14 @@ import type { Software } from "./software.ts";
 /** Makes the host's disk as an installer leaves it. What is there already is kept. */
 export async function prepareHost(place: Place, plan: NodePlan): Promise<void> {
   const data = nodeDataDirectory(place, plan.name);
-  const directories = ["lib-libvirt", "etc-libvirt/qemu", "etc-libvirt/nwfilter", "log-libvirt", "etc-ssh", "root-ssh"];
+  const directories = [
+    "lib-libvirt",
+    "etc-libvirt/qemu",
+    "etc-libvirt/nwfilter",
+    "log-libvirt/qemu",
+    "etc-ssh",
+    "root-ssh",
+  ];
   for (const directory of directories) mkdirSync(`${data}/${directory}`, { recursive: true, mode: 0o700 });
   // The probe of what QEMU can do takes 1.3 s; it depends on this machine only and is kept over `down`.
   mkdirSync(capabilityCache(place, plan), { recursive: true });
