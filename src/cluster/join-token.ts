@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { Change, Statement } from "../base/entry.ts";
 import { CodedError } from "../base/error.ts";
 import type { ClusterId } from "./identity.ts";
 
@@ -47,4 +48,44 @@ export function decodeJoinToken(text: string): JoinToken {
   } catch (error) {
     throw new CodedError("join-token-invalid", "Cannot read join token", error);
   }
+}
+
+/** Tokens that were given out and not yet used: part of the founding schema. `expires_at` is wall time in ms. */
+export const joinTokenSchema: readonly Statement[] = [
+  {
+    sql: `CREATE TABLE join_token (
+  server_id INTEGER PRIMARY KEY,
+  secret_hash TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+)`,
+    values: [],
+  },
+];
+
+/** Stores a new token for a server; an older one for the same server ends. */
+export function storeToken(serverId: number, secret: string, now: number): Change {
+  return {
+    guards: [],
+    statements: [
+      {
+        sql: "INSERT OR REPLACE INTO join_token (server_id, secret_hash, expires_at) VALUES (?, ?, ?)",
+        values: [serverId, hashSecret(secret), now + JOIN_TOKEN_LIFE_MS],
+      },
+    ],
+    tags: [`token:${serverId}`],
+  };
+}
+
+/** The query that finds a token by its secret: rows of server id and expiry. */
+export function findToken(secret: string): Statement {
+  return { sql: "SELECT server_id, expires_at FROM join_token WHERE secret_hash = ?", values: [hashSecret(secret)] };
+}
+
+/** Ends a token: it has let its box in. */
+export function spendToken(secret: string): Change {
+  return {
+    guards: [],
+    statements: [{ sql: "DELETE FROM join_token WHERE secret_hash = ?", values: [hashSecret(secret)] }],
+    tags: [],
+  };
 }

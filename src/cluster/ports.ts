@@ -29,6 +29,12 @@ export interface RoleNews {
   readonly ownTermIndex: number;
 }
 
+/** A membership and the index of the last entry that made it (0: the founding). */
+export interface MembershipAt {
+  readonly value: Membership;
+  readonly index: number;
+}
+
 /** What the pump hands to the thread that owns the state and the API. */
 export interface WorkPort {
   /** To be applied in order; then {@link Pump.applied}. */
@@ -36,7 +42,7 @@ export interface WorkPort {
   role(news: RoleNews): void;
   /** These proposals were not taken; nothing happened. */
   refused(requestIds: readonly string[], why: "not-leader" | "busy"): void;
-  membership(membership: Membership): void;
+  membership(membership: MembershipAt): void;
   /** The side payload of a heartbeat answer. */
   side(from: string, payload: Uint8Array): void;
   request(from: string, id: number, body: Uint8Array): void;

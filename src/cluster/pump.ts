@@ -7,7 +7,7 @@ import type { Log } from "../store/log/types.ts";
 import { type FrameType, frameType, SIDE_PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { Lease } from "./lease.ts";
 import type { Channel, PeerMember } from "./peers.ts";
-import type { ClusterStatus, LeaseGate, Proposal, RoleNews, WorkPort } from "./ports.ts";
+import type { ClusterStatus, LeaseGate, MembershipAt, Proposal, RoleNews, WorkPort } from "./ports.ts";
 
 /** A tick that comes later than this share of E was a pause: see {@link Pump.tick}. */
 const PAUSE_SHARE = 0.5;
@@ -41,6 +41,13 @@ export interface PumpPorts {
   readonly promiseMs: number;
 }
 
+/** Where the log and the state stood when the box stopped. */
+export interface PumpStart {
+  readonly membership: MembershipAt;
+  readonly commit: number;
+  readonly applied: number;
+}
+
 /**
  * Runs raft on store and network. One turn: inputs go into the node, then {@link Pump.drain} takes every `Ready`, does
  * what it says in its order, and flushes the peers once. A write runs through here as `propose` → `ready` → log and
@@ -53,6 +60,8 @@ export class Pump {
   #membership: Membership;
   /** With the changes whose records are still being synced. */
   #nextMembership: Membership;
+  /** Membership entries up to here are in the record already: the state, which lags the log, hands them out again. */
+  #membershipIndex: number;
   #news: RoleNews = { role: "follower", term: 0, leader: "", ownTermCommitted: false, ownTermIndex: 0 };
   #side: Uint8Array = new Uint8Array(0);
   /** Settles when all writes so far are durable; undefined when none is under way. */
@@ -68,19 +77,17 @@ export class Pump {
   #openMemberships: number[] = [];
   #appliedByWork: number;
 
-  constructor(
-    ports: PumpPorts,
-    start: { readonly membership: Membership; readonly commit: number; readonly applied: number },
-  ) {
+  constructor(ports: PumpPorts, start: PumpStart) {
     this.#ports = ports;
     this.#node = ports.node;
     this.#lease = new Lease(ports.self);
-    this.#membership = start.membership;
-    this.#nextMembership = start.membership;
+    this.#membership = start.membership.value;
+    this.#nextMembership = start.membership.value;
+    this.#membershipIndex = start.membership.index;
     this.#commit = start.commit;
     this.#appliedByWork = start.applied;
     this.#lastTickAt = ports.now();
-    ports.peers.setMembers(peersOf(start.membership));
+    ports.peers.setMembers(peersOf(start.membership.value));
     ports.work.membership(start.membership);
   }
 
@@ -352,9 +359,11 @@ export class Pump {
 
   /**
    * The record is synced first, then the change is in force, then `applied` may pass it: a restart takes its voters from
-   * the log, never from SQLite. Entries that the founding or join record already covers change nothing.
+   * the log, never from SQLite.
    */
   #changeMembership(entry: LogEntry): void {
+    if (entry.index <= this.#membershipIndex) return;
+    this.#membershipIndex = entry.index;
     const change = decodeMembershipChange(entry.data);
     const result = changeMembership(this.#nextMembership, change);
     const next = result.kind === "changed" ? result.membership : this.#nextMembership;
@@ -367,7 +376,7 @@ export class Pump {
         this.#openMemberships = this.#openMemberships.filter((index) => index !== entry.index);
         this.#membership = this.#node.applyMembership(entry.index, change, this.#ports.now());
         this.#ports.peers.setMembers(peersOf(this.#membership));
-        this.#ports.work.membership(this.#membership);
+        this.#ports.work.membership({ value: this.#membership, index: entry.index });
         this.#reportApplied();
         this.drain();
       },

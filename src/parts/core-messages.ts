@@ -1,7 +1,8 @@
 import type { ClusterId, Identity } from "../cluster/identity.ts";
 import type { JoinRequest } from "../cluster/peers.ts";
-import type { ClusterStatus, Proposal, RoleNews } from "../cluster/ports.ts";
-import type { LogEntry, Membership, MembershipChange, Timings } from "../raft/types.ts";
+import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
+import type { LogEntry, MembershipChange, Timings } from "../raft/types.ts";
+import type { HolderStatus } from "../vip/driver.ts";
 
 /** What the core thread needs to start; all of it plain data. */
 export interface CoreConfig {
@@ -13,7 +14,7 @@ export interface CoreConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly localAddress: string | undefined;
   /** The founding membership of a new cluster, or what the leader told a joiner; for an empty log only. */
-  readonly bootstrapMembership: Membership | undefined;
+  readonly bootstrap: MembershipAt | undefined;
   /** What the state database has applied. */
   readonly applied: number;
   readonly vip: VipConfig;
@@ -56,13 +57,6 @@ export type ToCore =
     }
   | { readonly kind: "stop" };
 
-/** What `ringfence status` shows of the VIP. */
-export interface VipStatus {
-  readonly holding: boolean;
-  readonly addresses: readonly string[];
-  readonly incidents: readonly string[];
-}
-
 /** From the core thread to the work thread. */
 export type FromCore =
   | { readonly kind: "started" }
@@ -70,7 +64,7 @@ export type FromCore =
   | { readonly kind: "committed"; readonly entries: readonly LogEntry[] }
   | { readonly kind: "role"; readonly news: RoleNews }
   | { readonly kind: "refused"; readonly requestIds: readonly string[]; readonly why: "not-leader" | "busy" }
-  | { readonly kind: "membership"; readonly membership: Membership }
+  | { readonly kind: "membership"; readonly membership: MembershipAt }
   | { readonly kind: "side"; readonly from: string; readonly payload: Uint8Array }
   | { readonly kind: "request"; readonly from: string; readonly id: number; readonly body: Uint8Array }
   | {
@@ -82,7 +76,12 @@ export type FromCore =
     }
   | { readonly kind: "unsent"; readonly id: number }
   | { readonly kind: "answer"; readonly id: number; readonly value: string | undefined }
-  | { readonly kind: "status"; readonly id: number; readonly cluster: ClusterStatus; readonly vip: VipStatus }
+  | {
+      readonly kind: "status";
+      readonly id: number;
+      readonly cluster: ClusterStatus;
+      readonly vip: HolderStatus | undefined;
+    }
   | { readonly kind: "join"; readonly id: number; readonly request: JoinRequest }
   | { readonly kind: "alive" }
   | { readonly kind: "stopped" }

@@ -6,15 +6,17 @@ import { errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
 import { leaseDurationMs } from "../cluster/lease.ts";
 import { type JoinRequest, Peers } from "../cluster/peers.ts";
+import type { MembershipAt } from "../cluster/ports.ts";
 import { Pump } from "../cluster/pump.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";
 import { EMPTY_MEMBERSHIP } from "../raft/membership.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
 import { createNode } from "../raft/node.ts";
-import { INITIAL_HARD_STATE, type LogReader, type Membership } from "../raft/types.ts";
+import { INITIAL_HARD_STATE, type LogReader } from "../raft/types.ts";
 import { openLog } from "../store/log/log.ts";
 import type { Log } from "../store/log/types.ts";
+import type { HolderStatus } from "../vip/driver.ts";
 import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
 import { createGate } from "./gate.ts";
 
@@ -69,7 +71,7 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
       post({ kind: "answer", id: message.id, value: running.transfer(message.to) });
       return;
     case "status":
-      post({ kind: "status", id: message.id, cluster: running.status(), vip: vipStatus() });
+      post({ kind: "status", id: message.id, cluster: running.status(), vip: vipStatus?.() });
       return;
     case "join-answer": {
       const join = joins.get(message.id);
@@ -81,11 +83,7 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
   }
 }
 
-let vipStatus: () => { holding: boolean; addresses: string[]; incidents: string[] } = () => ({
-  holding: false,
-  addresses: [],
-  incidents: [],
-});
+let vipStatus: (() => HolderStatus) | undefined;
 
 async function start(config: CoreConfig): Promise<void> {
   // Ahead of the work thread when both want the processor: a heartbeat must not wait for a page of HTML.
@@ -106,20 +104,24 @@ async function start(config: CoreConfig): Promise<void> {
       `The log ends at ${recovered.lastIndex}, but ${config.applied} is applied: the log was lost or replaced`,
     );
 
-  let membership: Membership;
-  if (recovered.membership !== undefined) membership = decodeMembership(recovered.membership.bytes);
+  let membership: MembershipAt;
+  if (recovered.membership !== undefined)
+    membership = { value: decodeMembership(recovered.membership.bytes), index: recovered.membership.index };
   else {
-    membership = config.bootstrapMembership ?? EMPTY_MEMBERSHIP;
-    await log.append({ entries: [], membership: { index: 0, bytes: encodeMembership(membership) }, commit: 0 });
+    membership = config.bootstrap ?? { value: EMPTY_MEMBERSHIP, index: 0 };
+    const record = { index: membership.index, bytes: encodeMembership(membership.value) };
+    await log.append({ entries: [], membership: record, commit: 0 });
   }
   const hardState = recovered.hardState ?? INITIAL_HARD_STATE;
   const gate = createGate(config.vip, {
     leaseMs: leaseDurationMs(config.timings.promiseMs),
-    now,
-    transferLeadership: () => pump?.transfer(),
+    transferLeadership: (why) => {
+      post({ kind: "log", text: `leadership is offered to another box: ${why}` });
+      pump?.transfer();
+    },
     log: (text) => post({ kind: "log", text }),
   });
-  vipStatus = gate.status;
+  vipStatus = () => gate.status();
   const peers = new Peers(
     {
       identity: config.identity,
@@ -146,7 +148,7 @@ async function start(config: CoreConfig): Promise<void> {
   await peers.listen();
   const node = createNode({
     id: config.identity.raftId,
-    membership,
+    membership: membership.value,
     log: readerOf(log),
     hardState: { ...hardState, commit: Math.max(hardState.commit, recovered.commit) },
     applied: config.applied,

@@ -1,17 +1,18 @@
 import type { Outcome } from "../base/entry.ts";
 import { Calls } from "../cluster/forward.ts";
 import type { JoinRequest } from "../cluster/peers.ts";
-import type { ClusterStatus, RoleNews } from "../cluster/ports.ts";
+import type { ClusterStatus, MembershipAt, RoleNews } from "../cluster/ports.ts";
 import { Proposals } from "../cluster/propose.ts";
 import { createClock } from "../linux/clock.ts";
-import type { LogEntry, Membership, MembershipChange } from "../raft/types.ts";
-import type { CoreConfig, FromCore, ToCore, VipStatus } from "./core-messages.ts";
+import type { LogEntry, MembershipChange } from "../raft/types.ts";
+import type { HolderStatus } from "../vip/driver.ts";
+import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
 
 /** What the work thread does on the core's word. */
 export interface CoreEvents {
   committed(entries: readonly LogEntry[]): void;
   role(news: RoleNews): void;
-  membership(membership: Membership): void;
+  membership(membership: MembershipAt): void;
   side(from: string, payload: Uint8Array): void;
   request(from: string, body: Uint8Array): Promise<Uint8Array>;
   join(request: JoinRequest): Promise<unknown>;
@@ -27,7 +28,7 @@ export class Core {
   readonly #worker: Worker;
   readonly #events: CoreEvents;
   readonly #answers = new Map<number, (value: string | undefined) => void>();
-  readonly #statuses = new Map<number, (value: { cluster: ClusterStatus; vip: VipStatus }) => void>();
+  readonly #statuses = new Map<number, (value: { cluster: ClusterStatus; vip: HolderStatus | undefined }) => void>();
   readonly #lease = new SharedArrayBuffer(16);
   readonly #leaseUntil = new Float64Array(this.#lease);
   readonly #clock = createClock();
@@ -76,7 +77,7 @@ export class Core {
     return this.#ask((id) => ({ kind: "transfer", id, to }));
   }
 
-  status(): Promise<{ cluster: ClusterStatus; vip: VipStatus }> {
+  status(): Promise<{ cluster: ClusterStatus; vip: HolderStatus | undefined }> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
       this.#statuses.set(id, resolve);

@@ -1,0 +1,75 @@
+import type { LeaseGate } from "../cluster/ports.ts";
+import { arpAnnouncement, arpProbe, decodeArp } from "../linux/arp.ts";
+import { createClock } from "../linux/clock.ts";
+import { openNetlink } from "../linux/netlink.ts";
+import { openNftables } from "../linux/nftables.ts";
+import { openNftablesWatch } from "../linux/nftables-watch.ts";
+import { openPacketSocket } from "../linux/packet.ts";
+import { destroyConnections } from "../linux/socket-destroy.ts";
+import { writeSetting } from "../linux/sysctl.ts";
+import { createHolder, type HolderStatus } from "../vip/driver.ts";
+import type { HolderPorts } from "../vip/ports.ts";
+import type { VipConfig } from "./core-messages.ts";
+
+/** vip.md: after the burst, an announcement every 1–2 s. */
+const ANNOUNCE_INTERVAL_MS = 1500;
+/** vip.md section 2: the API must have answered within this before a token is activated. */
+const API_FRESH_MS = { default: 1000, fast: 300 };
+const API_DEAD_MS = 2000;
+
+export interface Gate extends LeaseGate {
+  apiAnswered(): void;
+  status(): HolderStatus;
+  stop(): void;
+}
+
+export interface GateOptions {
+  readonly leaseMs: number;
+  transferLeadership(why: string): void;
+  log(text: string): void;
+}
+
+/** The VIP's holder and the power gate on this box's kernel: vip/ on linux/. */
+export function createGate(config: VipConfig, options: GateOptions): Gate {
+  return createHolder(
+    {
+      vips: config.vips,
+      powerInterfaces: config.powerInterfaces,
+      leaseMs: options.leaseMs,
+      conflict: config.conflict,
+      announceIntervalMs: ANNOUNCE_INTERVAL_MS,
+      apiFreshMs: config.isFast ? API_FRESH_MS.fast : API_FRESH_MS.default,
+      apiDeadMs: API_DEAD_MS,
+    },
+    linuxPorts((code, text) => options.log(`${code}: ${text}`), options.transferLeadership),
+  );
+}
+
+/** The holder's ports on the kernel of this process's network namespace. */
+export function linuxPorts(
+  alarm: (code: string, text: string) => void,
+  transferLeadership: (why: string) => void,
+): HolderPorts {
+  return {
+    clock: createClock(),
+    nft: openNftables(),
+    tableWatch: openNftablesWatch(),
+    links: openNetlink(),
+    frames: {
+      announcement: arpAnnouncement,
+      probe: arpProbe,
+      claim: (frame) => {
+        const packet = decodeArp(frame);
+        return packet === undefined ? undefined : { mac: packet.senderMac, address: packet.senderIp };
+      },
+    },
+    openPacketSocket,
+    destroyConnections,
+    prepareInterface: (name) => {
+      writeSetting(name, "arp_ignore", 1);
+      writeSetting(name, "arp_announce", 2);
+    },
+    alarm,
+    transferLeadership,
+  };
+}

@@ -1,0 +1,188 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, readFileSync, unlinkSync } from "node:fs";
+import type { Change, Outcome } from "../base/entry.ts";
+import { errorChain } from "../base/error.ts";
+import { createIdentity, type Identity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
+import {
+  createSecret,
+  decodeJoinToken,
+  encodeJoinToken,
+  findToken,
+  spendToken,
+  storeToken,
+} from "../cluster/join-token.ts";
+import { askToJoin, type JoinRequest, PROTOCOL_VERSION } from "../cluster/peers.ts";
+import type { MembershipAt } from "../cluster/ports.ts";
+import type { MembershipChange } from "../raft/types.ts";
+import { paths } from "./paths.ts";
+
+/** What a joiner is told when it is let in. */
+export interface JoinAnswer {
+  readonly membership: MembershipAt;
+  /** cluster.key, base64: seals the secrets of the state. */
+  readonly clusterKey: string;
+}
+
+/** One round of asking all members. */
+const ASK_TIMEOUT_MS = 8000;
+const RETRY_MS = 500;
+/** How long the leader waits for the membership change to be in force. */
+const CHANGE_TIMEOUT_MS = 5000;
+
+export interface JoinerOptions {
+  readonly localAddress: string | undefined;
+  /** Where this box will listen for peers, `host:port`. */
+  readonly peerAddress: string;
+  log(text: string): void;
+}
+
+/**
+ * Waits for a join token in its file, asks the members that it names, and stores who this box is from then on. The
+ * token's file is deleted after use; a token that nobody takes any more is put aside, so that it is said once.
+ */
+export async function joinCluster(options: JoinerOptions): Promise<{ identity: Identity; membership: MembershipAt }> {
+  const identity = await createIdentity(null);
+  options.log("this box belongs to no cluster yet and waits for a join token (ringfence join TOKEN)");
+  let said = "";
+  for (;;) {
+    if (existsSync(paths.joinToken)) {
+      try {
+        const token = decodeJoinToken(readFileSync(paths.joinToken, "utf8"));
+        const answer = await askAll(token, identity, options);
+        writeFileDurably(paths.clusterKey, Buffer.from(answer.clusterKey, "base64"));
+        const joined = { ...identity, cluster: token.cluster };
+        saveIdentity(paths.data, joined);
+        unlinkSync(paths.joinToken);
+        options.log(`joined cluster ${token.cluster.lineage} as server ${token.serverId}`);
+        return { identity: joined, membership: answer.membership };
+      } catch (error) {
+        const text = errorChain(error);
+        if (text !== said) options.log(`cannot join yet: ${text}`);
+        said = text;
+      }
+    }
+    await Bun.sleep(RETRY_MS);
+  }
+}
+
+async function askAll(
+  token: ReturnType<typeof decodeJoinToken>,
+  identity: Identity,
+  options: JoinerOptions,
+): Promise<JoinAnswer> {
+  const join: JoinRequest = {
+    secret: token.secret,
+    serverId: token.serverId,
+    raftId: identity.raftId,
+    certificateHash: identity.certificateHash,
+    address: options.peerAddress,
+  };
+  const hello = {
+    protocol: PROTOCOL_VERSION,
+    featureLevel: 1,
+    raftId: identity.raftId,
+    nonce: randomUUID(),
+    channel: "join" as const,
+    cluster: token.cluster,
+    join,
+  };
+  const refusals: string[] = [];
+  for (const member of token.members) {
+    try {
+      return (await askToJoin(member, hello, {
+        identity,
+        localAddress: options.localAddress,
+        deadlineMs: ASK_TIMEOUT_MS,
+      })) as JoinAnswer;
+    } catch (error) {
+      refusals.push(errorChain(error));
+    }
+  }
+  throw new Error(refusals.join("; "));
+}
+
+export interface HostPorts {
+  isLeader(): boolean;
+  membership(): MembershipAt;
+  cluster(): Identity["cluster"];
+  read(sql: string, values: readonly (string | number | null)[]): Promise<(string | number | null)[][]>;
+  propose(kind: string, change: Change): Promise<Outcome>;
+  change(change: MembershipChange): Promise<string | undefined>;
+  clusterKey(): Uint8Array;
+  nowMs(): number;
+}
+
+/** The cluster's side: gives tokens out and lets their boxes in. Runs on the leader. */
+export class JoinHost {
+  readonly #ports: HostPorts;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(ports: HostPorts) {
+    this.#ports = ports;
+  }
+
+  /** A new token for a server that has its row; the older one of the same server ends. */
+  async createToken(serverId: number): Promise<{ readonly token: string } | { readonly why: string }> {
+    const cluster = this.#ports.cluster();
+    if (cluster === null) return { why: "this box belongs to no cluster" };
+    const secret = createSecret();
+    const outcome = await this.#ports.propose("ringfence.jointoken", storeToken(serverId, secret, this.#ports.nowMs()));
+    if (outcome.kind !== "done") return { why: `the token could not be stored: ${outcome.kind}` };
+    const members = this.#ports
+      .membership()
+      .value.members.map((member) => ({ address: member.peerAddress, certificateHash: member.certificateHash }));
+    return { token: encodeJoinToken({ cluster, serverId, secret, members }) };
+  }
+
+  /** Lets a box in, one after the other. Throws with the refusal that the box is told. */
+  admit(request: JoinRequest): Promise<JoinAnswer> {
+    const turn = this.#queue.then(() => this.#admit(request));
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #admit(request: JoinRequest): Promise<JoinAnswer> {
+    const { sql, values } = findToken(request.secret);
+    const [row] = await this.#ports.read(sql, values);
+    if (row === undefined) throw new Error("the token is unknown or was used already; ask for a new one");
+    if (row[0] !== request.serverId) throw new Error(`the token is for server ${row[0]}, not ${request.serverId}`);
+    if (Number(row[1]) < this.#ports.nowMs()) throw new Error("the token is older than one hour; ask for a new one");
+    const [server] = await this.#ports.read("SELECT name FROM server WHERE id = ?", [request.serverId]);
+    if (server === undefined) throw new Error(`server ${request.serverId} is no longer in the zone`);
+    await this.#ensureMember(request, String(server[0]));
+    const outcome = await this.#ports.propose("ringfence.join", spendToken(request.secret));
+    if (outcome.kind !== "done") throw new Error(`the token could not be spent: ${outcome.kind}`);
+    return {
+      membership: this.#ports.membership(),
+      clusterKey: Buffer.from(this.#ports.clusterKey()).toString("base64"),
+    };
+  }
+
+  async #ensureMember(request: JoinRequest, name: string): Promise<void> {
+    const isMember = (): boolean =>
+      this.#ports.membership().value.members.some((member) => member.raftId === request.raftId);
+    if (isMember()) return;
+    const { raftId, serverId, certificateHash, address } = request;
+    const member = { raftId, serverId, certificateHash, peerAddress: address, name };
+    // A box that comes back with a new disk takes the place of its former self in one step.
+    const former = this.#ports.membership().value.members.find((m) => m.serverId === serverId);
+    const deadline = performance.now() + CHANGE_TIMEOUT_MS;
+    for (;;) {
+      const why = await this.#ports.change({
+        kind: "simple",
+        steps: [
+          ...(former === undefined ? [] : [{ kind: "remove" as const, raftId: former.raftId }]),
+          { kind: "add-learner", member },
+        ],
+      });
+      if (why === undefined) break;
+      // One change at a time: another box's may be under way.
+      if (performance.now() > deadline) throw new Error(`the membership cannot be changed now: ${why}`);
+      await Bun.sleep(50);
+    }
+    while (!isMember()) {
+      if (performance.now() > deadline) throw new Error("the membership change is not in force yet; try again");
+      await Bun.sleep(10);
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
+
+/** A log is at most this large before it is turned … */
+const BYTES_MAX = 10 * 1024 * 1024;
+/** … and so many old ones are kept: with six logs at most 300 MiB of a box's disk. */
+const KEPT = 4;
+
+/** One of the box's logs (`/var/log/one/NAME.log`). Lines carry wall time, for people. */
+export interface LogFile {
+  write(text: string): void;
+}
+
+/** Opens a log for appending. A log that cannot be written is no reason to stop: the line goes to standard error. */
+export function openLogFile(path: string): LogFile {
+  let file = openSync(path, "a", 0o640);
+  let size = fstatSync(file).size;
+  const turn = (): void => {
+    closeSync(file);
+    for (let number = KEPT; number >= 1; number--) {
+      try {
+        renameSync(number === 1 ? path : `${path}.${number - 1}`, `${path}.${number}`);
+      } catch {
+        // There are not that many yet.
+      }
+    }
+    file = openSync(path, "a", 0o640);
+    size = 0;
+  };
+  return {
+    write: (text) => {
+      const line = `${new Date().toISOString()} ${text.replaceAll("\n", "\n  ")}\n`;
+      try {
+        if (size + line.length > BYTES_MAX) turn();
+        size += writeSync(file, line);
+      } catch {
+        console.error(line.trimEnd());
+      }
+    },
+  };
+}

@@ -1,0 +1,17 @@
+/** Where everything is; the same on an image, in the rack and on a hand-started box (ARCHITECTURE.md section 6). */
+export const paths = {
+  onedConf: "/etc/one/oned.conf",
+  boxConf: "/etc/one/box.conf",
+  joinToken: "/etc/one/join-token",
+  data: "/var/lib/one",
+  clusterKey: "/var/lib/one/cluster.key",
+  state: "/var/lib/one/state",
+  oneAuth: "/var/lib/one/.one/one_auth",
+  lock: "/var/lib/one/lock",
+  run: "/run/one",
+  supervisorSocket: "/run/one/supervisor.sock",
+  log: "/var/log/one",
+} as const;
+
+/** The peers' port; 2633 is the API's. */
+export const PEER_PORT = 2636;

@@ -1,0 +1,39 @@
+import type { LogEntry } from "../raft/types.ts";
+import type { Applied, State } from "../store/state/types.ts";
+
+/** Entries handed to the state in one call; the state cuts its own transactions. */
+const BATCH_MAX = 256;
+
+/**
+ * Feeds committed entries from the core to the state, in order, one batch at a time, and says what became of them:
+ * first to those who wait for an outcome, then to the core.
+ */
+export class StateFeed {
+  readonly #state: State;
+  readonly #onApplied: (results: readonly Applied[]) => void;
+  readonly #onFailure: (error: unknown) => void;
+  #queue: LogEntry[] = [];
+  #isBusy = false;
+
+  constructor(state: State, onApplied: (results: readonly Applied[]) => void, onFailure: (error: unknown) => void) {
+    this.#state = state;
+    this.#onApplied = onApplied;
+    this.#onFailure = onFailure;
+  }
+
+  /** The core bounds what it hands out before it hears of it (`maxApplyingBytes`). */
+  push(entries: readonly LogEntry[]): void {
+    for (const entry of entries) if (entry.index > this.#state.appliedIndex) this.#queue.push(entry);
+    if (!this.#isBusy) this.#run().catch(this.#onFailure);
+  }
+
+  async #run(): Promise<void> {
+    this.#isBusy = true;
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.slice(0, BATCH_MAX);
+      this.#queue = this.#queue.slice(BATCH_MAX);
+      this.#onApplied(await this.#state.apply(batch));
+    }
+    this.#isBusy = false;
+  }
+}
