@@ -91,7 +91,8 @@ function readStep(reader: ByteReader): MembershipStep {
 
 function writeMember(writer: ByteWriter, member: Member): void {
   writer.raftId(member.raftId);
-  writer.integer(member.serverId);
+  // −1 is a founder that no server-add has named yet.
+  writer.integer(member.serverId + 1);
   writer.text(member.certificateHash);
   writer.text(member.peerAddress);
   writer.text(member.name);
@@ -100,7 +101,7 @@ function writeMember(writer: ByteWriter, member: Member): void {
 function readMember(reader: ByteReader): Member {
   return {
     raftId: reader.raftId(),
-    serverId: reader.integer(),
+    serverId: reader.integer() - 1,
     certificateHash: reader.text(TEXT_SIZE_BYTES_MAX),
     peerAddress: reader.text(TEXT_SIZE_BYTES_MAX),
     name: reader.text(TEXT_SIZE_BYTES_MAX),

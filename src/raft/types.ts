@@ -22,6 +22,7 @@ export interface LogEntry {
 /** Who a raft id is: what peers' connections are built from, and the SERVER_ID that people see. */
 export interface Member {
   readonly raftId: RaftId;
+  /** −1: a founder that no server-add has named yet. */
   readonly serverId: number;
   /** SHA-256 of the box's certificate, lower-case hex. */
   readonly certificateHash: string;
