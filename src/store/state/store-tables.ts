@@ -1,0 +1,95 @@
+import { CodedError } from "../../base/error.ts";
+import { SESSION_WINDOW, type SessionRow, Sessions } from "./sessions.ts";
+import type { Database, DatabaseError } from "./types.ts";
+
+const FORMAT_VERSION = 1;
+
+/**
+ * Foreign keys stay off: a deferred one fails at COMMIT, where no single entry can be rejected for it; guards check
+ * references. A checkpoint every 4 MiB of WAL is SQLite's default and kept.
+ */
+const WRITER_PRAGMAS = [
+  "PRAGMA journal_mode = WAL",
+  "PRAGMA synchronous = NORMAL",
+  "PRAGMA foreign_keys = OFF",
+  "PRAGMA temp_store = MEMORY",
+  "PRAGMA cache_size = -16000",
+];
+
+const TABLES = [
+  `CREATE TABLE IF NOT EXISTS ringfence_state (
+     id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,
+     applied_index INTEGER NOT NULL, applied_term INTEGER NOT NULL, hash TEXT NOT NULL, forgotten_to INTEGER NOT NULL)`,
+  `CREATE TABLE IF NOT EXISTS ringfence_session (
+     client TEXT NOT NULL, slot INTEGER NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL,
+     PRIMARY KEY (client, slot)) WITHOUT ROWID`,
+  `INSERT OR IGNORE INTO ringfence_state VALUES (1, ${FORMAT_VERSION}, 0, 0, '', 0)`,
+];
+
+/** What one transaction moves besides the entries' own effects. */
+export interface AppliedRow {
+  readonly index: number;
+  readonly term: number;
+  readonly hash: string;
+}
+
+/** Sets the writer's connection up and reads where it stands. */
+export async function openTables(
+  database: Database,
+): Promise<{ readonly applied: AppliedRow; readonly sessions: Sessions; readonly sqliteVersion: string }> {
+  for (const pragma of WRITER_PRAGMAS) await database.all(pragma, []);
+  for (const table of TABLES) await database.run(table, []);
+  const [row] = await database.allRows("SELECT * FROM ringfence_state", []);
+  if (row?.["format"] !== FORMAT_VERSION) {
+    throw new CodedError(
+      "state-failed",
+      `Cannot open the state: format ${String(row?.["format"])} is not ${FORMAT_VERSION}`,
+    );
+  }
+  const sessions = await database.allRows(
+    "SELECT client, sequence, at, outcome FROM ringfence_session ORDER BY at",
+    [],
+  );
+  const [version] = await database.allRows("SELECT sqlite_version() AS version", []);
+  return {
+    applied: { index: Number(row["applied_index"]), term: Number(row["applied_term"]), hash: String(row["hash"]) },
+    sessions: new Sessions(sessions.map(sessionRow), Number(row["forgotten_to"])),
+    sqliteVersion: String(version?.["version"]),
+  };
+}
+
+/** Two or three statements a batch, however many entries it has. */
+export async function saveTables(database: Database, applied: AppliedRow, sessions: Sessions): Promise<void> {
+  const { written, removed } = sessions.takeChanges();
+  if (removed.length > 0) {
+    await database.run("DELETE FROM ringfence_session WHERE client IN (SELECT value FROM json_each(?))", [
+      JSON.stringify(removed),
+    ]);
+  }
+  if (written.length > 0) {
+    const rows = written.map((row) => [row.client, row.sequence % SESSION_WINDOW, row.sequence, row.at, row.outcome]);
+    await database.run(
+      `INSERT OR REPLACE INTO ringfence_session SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+         FROM json_each(?) ORDER BY key`,
+      [JSON.stringify(rows)],
+    );
+  }
+  await database.run(
+    "UPDATE ringfence_state SET applied_index = ?, applied_term = ?, hash = ?, forgotten_to = ? WHERE id = 1",
+    [applied.index, applied.term, applied.hash, sessions.forgottenTo],
+  );
+}
+
+function sessionRow(row: Readonly<Record<string, unknown>>): SessionRow {
+  return {
+    client: String(row["client"]),
+    sequence: Number(row["sequence"]),
+    at: Number(row["at"]),
+    outcome: String(row["outcome"]),
+  };
+}
+
+/** Narrows what a {@link Database} rejects with. */
+export function isDatabaseError(error: unknown): error is DatabaseError {
+  return error instanceof Error && "kind" in error && "result" in error;
+}
