@@ -50,7 +50,10 @@ function changeObstacle(core: Core, change: MembershipChange): string | undefine
 }
 
 /** The change at `index` is applied. Returns the membership in force from now on. */
-export function applyChange(core: Core, change: MembershipChange): Membership {
+export function applyChange(core: Core, index: number, change: MembershipChange): Membership {
+  // Applied again after the state database lost its tail: the membership record in the log already has it.
+  if (index <= core.membershipIndex) return core.membership;
+  core.membershipIndex = index;
   const result = changeMembership(core.membership, change);
   if (result.kind === "refused") return core.membership;
   takeMembership(core, result.membership);

@@ -43,6 +43,8 @@ export class Core {
   readonly startupCommit: number;
   options: Options;
   membership: Membership;
+  /** The entry that made it. */
+  membershipIndex: number;
 
   /** Time of the last input; −1 before the first. */
   now = -1;
@@ -118,12 +120,13 @@ export class Core {
     this.random = config.random;
     this.mutants = config.mutants;
     this.membership = config.membership;
+    this.membershipIndex = config.membershipIndex;
     this.term = config.hardState.term;
     this.vote = config.hardState.vote;
     this.promiseMs = config.hardState.promiseMs;
     this.log = new LogView(config.log, config.hardState.commit, config.applied);
     this.announcedCommit = config.hardState.commit;
-    this.startupCommit = this.log.commit;
+    this.startupCommit = Math.max(this.log.commit, config.membershipIndex);
     this.verified = this.log.commit;
     this.startupPromiseMs = config.startupPromiseMs ?? config.hardState.promiseMs;
     if (this.is("no-restart-quarantine")) this.startupPromiseMs = 0;

@@ -16,6 +16,15 @@ export function soloMembership(member: Member): Membership {
   return { ...EMPTY_MEMBERSHIP, voters: [member.raftId], members: [member] };
 }
 
+/**
+ * The change in the first entry (term 1, index 1) of every log. A founder writes it, with hard state (term 1, commit 1)
+ * and the membership record of index 1, before it starts its node; a joiner starts from EMPTY_MEMBERSHIP and index 0 and
+ * learns it like everything else.
+ */
+export function foundingChange(member: Member): MembershipChange {
+  return { kind: "simple", steps: [{ kind: "add-voter", member }] };
+}
+
 export function isVoter(membership: Membership, id: RaftId): boolean {
   return membership.voters.includes(id) || membership.votersOutgoing.includes(id);
 }

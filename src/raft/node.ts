@@ -125,13 +125,14 @@ export function createNode(config: NodeConfig): RaftNode {
     applyMembership(index, change, now) {
       input(now);
       assert(index > core.log.applied && index <= core.log.offered, `no entry ${index} is being applied`);
-      return applyChange(core, change);
+      return applyChange(core, index, change);
     },
     restore(meta, now) {
       input(now);
       if (meta.index <= core.log.commit) return;
       core.log.restore(meta);
       core.verified = Math.max(core.verified, meta.index);
+      core.membershipIndex = Math.max(core.membershipIndex, meta.index);
       takeMembership(core, meta.membership);
       if (core.leader === NOBODY || core.isLeader) return;
       core.sendAfterAppend({

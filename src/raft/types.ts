@@ -146,8 +146,13 @@ export interface Options {
 
 export interface NodeConfig {
   readonly id: RaftId;
-  /** From the log's newest membership record at or below `applied`, or from the snapshot; never from the state database. */
+  /** From the log's newest membership record, or from the snapshot; never from the state database. */
   readonly membership: Membership;
+  /**
+   * The index of the entry that made `membership` (0 for the empty one). It may be after `applied`, because the state
+   * database may lose its tail: entries up to it are applied again without changing the membership back.
+   */
+  readonly membershipIndex: number;
   readonly log: LogReader;
   readonly hardState: HardState;
   /** The last index that the state machine has applied. */
@@ -294,7 +299,8 @@ export interface RaftNode {
   applied(index: number, now: number): void;
   /**
    * The membership entry at `index` is applied and its record is synced. Returns the membership in force from now on.
-   * A change that does not fit the membership changes nothing, on every box alike.
+   * A change that does not fit the membership changes nothing, on every box alike; nor does one that the membership
+   * given at the start contains already.
    */
   applyMembership(index: number, change: MembershipChange, now: number): Membership;
   /** A snapshot was installed and is durable: the log now starts after it. */

@@ -55,6 +55,7 @@ export interface NodeSetup {
   readonly entries?: readonly LogEntry[];
   readonly hardState?: Partial<HardState>;
   readonly membership?: Membership;
+  readonly membershipIndex?: number;
   readonly applied?: number;
   readonly options?: Partial<Options>;
   readonly startupPromiseMs?: number;
@@ -80,6 +81,7 @@ export class TestBox {
     this.node = createNode({
       id: this.id,
       membership: setup.membership ?? membershipOf(voters),
+      membershipIndex: setup.membershipIndex ?? 0,
       log: this.log,
       hardState: this.hardState,
       applied: setup.applied ?? 0,
