@@ -1,3 +1,4 @@
+import { assert } from "../base/assert.ts";
 import { type ListedDomain, parseDomainList } from "./domain-list.ts";
 import { BEAT_DIRECTORY, shellQuote } from "./loop-script.ts";
 import type { CommandResult, HostLink } from "./ports.ts";
@@ -83,16 +84,15 @@ function createScript(
   vm: { readonly xml: string; readonly directories: readonly string[] },
   latestUptimeS: number,
 ): string {
+  // Escaped text cannot hold it: only RAW could, and then it is the author's fault.
   const mark = "RINGFENCE_DOMAIN_END";
-  // The mark stands alone on a line; XML that contains such a line is refused by its author's own hand: no domain has one.
-  const xml = vm.xml.replaceAll(mark, "");
+  assert(!vm.xml.includes(mark), "the XML of a domain does not hold the mark that ends it");
   const directories = vm.directories.map(shellQuote).join(" ");
   return `main() {
 ${PROLOGUE}read -r up rest </proc/uptime
 [ "\${up%%.*}" -le ${latestUptimeS} ] || exit ${TOO_LATE}
 ${directories === "" ? "" : `mkdir -p ${directories}\n`}timeout ${CREATE_TIMEOUT_S} ${VIRSH} create /dev/stdin <<'${mark}'
-${xml}
-${mark}
+${vm.xml}${mark}
 }
 main
 `;

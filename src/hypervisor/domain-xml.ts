@@ -49,7 +49,7 @@ const NAMESPACE = "urn:ringfence:domain:1";
 /** 100 times OpenNebula's CPU is its share; libvirt takes 2 … 262144. */
 const SHARES_PER_CPU = 1024;
 /** What RAW must not redefine: by these we know the domain again. */
-const RESERVED_RAW = /<\s*(name|uuid|title|metadata)\b/i;
+const RESERVED_RAW = /<\s*(name|uuid|title|metadata)\b|RINGFENCE_DOMAIN_END/i;
 
 /**
  * The domain's XML (libvirt's domain format). Transient: it is created, never defined, so no host can start it by itself.
@@ -65,18 +65,18 @@ export function domainXml(spec: DomainSpec, host: { readonly hasKvm: boolean }):
     `<domain type='${host.hasKvm ? "kvm" : "qemu"}'>`,
     `  <name>${domainName(spec.vmId)}</name>`,
     `  <uuid>${domainUuid(spec.clusterId, spec.vmId)}</uuid>`,
-    `  <title>${escape(encodeTitle(spec))}</title>`,
+    `  <title>${escapeXml(encodeTitle(spec))}</title>`,
     `  <metadata>`,
-    `    <ringfence:vm xmlns:ringfence='${NAMESPACE}' cluster='${escape(spec.clusterId)}' id='${spec.vmId}' epoch='${spec.epoch}' name='${escape(spec.displayName)}'/>`,
+    `    <ringfence:vm xmlns:ringfence='${NAMESPACE}' cluster='${escapeXml(spec.clusterId)}' id='${spec.vmId}' epoch='${spec.epoch}' name='${escapeXml(spec.displayName)}'/>`,
     `  </metadata>`,
     `  <memory unit='MiB'>${spec.memoryMib}</memory>`,
     `  <vcpu>${spec.vcpus}</vcpu>`,
     `  <cputune><shares>${shares}</shares></cputune>`,
     `  <os>`,
-    `    <type arch='x86_64' machine='${escape(spec.machine ?? "pc")}'>hvm</type>`,
-    ...optional(spec.kernel, (path) => `    <kernel>${escape(path)}</kernel>`),
-    ...optional(spec.initrd, (path) => `    <initrd>${escape(path)}</initrd>`),
-    ...optional(spec.kernelCommand, (text) => `    <cmdline>${escape(text)}</cmdline>`),
+    `    <type arch='x86_64' machine='${escapeXml(spec.machine ?? "pc")}'>hvm</type>`,
+    ...optional(spec.kernel, (path) => `    <kernel>${escapeXml(path)}</kernel>`),
+    ...optional(spec.initrd, (path) => `    <initrd>${escapeXml(path)}</initrd>`),
+    ...optional(spec.kernelCommand, (text) => `    <cmdline>${escapeXml(text)}</cmdline>`),
     `  </os>`,
     `  <features><acpi/><apic/></features>`,
     ...(host.hasKvm ? [`  <cpu mode='host-model'/>`] : []),
@@ -103,8 +103,8 @@ function disk(spec: DiskSpec): string[] {
     `    <disk type='${spec.type}' device='${spec.isCdrom ? "cdrom" : "disk"}'>`,
     // The host's page cache would be lost with the host; what the guest flushed must be on the shared disk.
     `      <driver name='qemu' type='${spec.format}' cache='none'/>`,
-    `      <source ${isFile ? "file" : "dev"}='${escape(spec.source)}'/>`,
-    `      <target dev='${escape(spec.target)}' bus='${bus(spec.target)}'/>`,
+    `      <source ${isFile ? "file" : "dev"}='${escapeXml(spec.source)}'/>`,
+    `      <target dev='${escapeXml(spec.target)}' bus='${bus(spec.target)}'/>`,
     ...(spec.isReadonly ? [`      <readonly/>`] : []),
     ...(spec.isShareable ? [`      <shareable/>`] : []),
     `    </disk>`,
@@ -119,9 +119,9 @@ function bus(target: string): string {
 function nic(spec: NicSpec): string[] {
   return [
     `    <interface type='bridge'>`,
-    `      <mac address='${escape(spec.mac)}'/>`,
-    `      <source bridge='${escape(spec.bridge)}'/>`,
-    `      <model type='${escape(spec.model)}'/>`,
+    `      <mac address='${escapeXml(spec.mac)}'/>`,
+    `      <source bridge='${escapeXml(spec.bridge)}'/>`,
+    `      <model type='${escapeXml(spec.model)}'/>`,
     `      <rom enabled='no'/>`,
     `    </interface>`,
   ];
@@ -130,7 +130,7 @@ function nic(spec: NicSpec): string[] {
 function serial(path: string): string[] {
   return [
     `    <serial type='file'>`,
-    `      <source path='${escape(path)}' append='on'/>`,
+    `      <source path='${escapeXml(path)}' append='on'/>`,
     `      <target port='0'/>`,
     `    </serial>`,
   ];
@@ -149,7 +149,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** Text for an element or an attribute. XML 1.0 §2.2 has no way to say a control character. */
-function escape(text: string): string {
+function escapeXml(text: string): string {
   for (const character of text) {
     const code = character.codePointAt(0) ?? 0;
     if (code < 0x20 || code === 0x7f || (code >= 0xd800 && code <= 0xdfff)) {

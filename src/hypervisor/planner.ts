@@ -127,7 +127,8 @@ function planPresent(view: HostView, vm: WantedVm, domain: HeldDomain, memory: V
   switch (vm.phase) {
     case "boot":
     case "running":
-      if (!domain.isActive) return [];
+      // Being started this moment; or defined by a stranger's hand, which stays so and must be seen by a person.
+      if (!domain.isActive) return [{ kind: "hold", vmId, epoch, why: `VM ${vmId} is on the host, but has no guest` }];
       return [{ kind: "running", vmId, epoch, how: memory?.wasDeployed === true ? "deployed" : "adopted" }];
     case "shutdown": {
       const askedAt = memory?.shutdownAskedAt;

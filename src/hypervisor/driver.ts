@@ -1,0 +1,435 @@
+import { assert } from "../base/assert.ts";
+import { errorChain } from "../base/error.ts";
+import { createDomain, destroyDomain, listDomains, shutdownDomain } from "./commands.ts";
+import type { DomainEvent } from "./domain-event.ts";
+import { domainName, domainUuid } from "./domain-identity.ts";
+import { isActive, type ListedDomain } from "./domain-list.ts";
+import { domainXml } from "./domain-xml.ts";
+import { FactMemory } from "./fact-memory.ts";
+import {
+  type HeldDomain,
+  type HostAction,
+  type HostView,
+  planHost,
+  planStrays,
+  type StopCause,
+  type VmMemory,
+} from "./planner.ts";
+import type { HostLink, HostSignal, Now, Records, Reports, Tickets } from "./ports.ts";
+
+/** The level is looked at this often even when nothing wakes the driver: the net under every missed event. */
+const PASS_INTERVAL_MS = 5000;
+/** A pass that failed (no list, no admission) is tried again after this. */
+const PASS_RETRY_MS = 1000;
+/** After a failed start: 1 s, doubling up to this. */
+const START_RETRY_MS_MIN = 1000;
+const START_RETRY_MS_MAX = 30_000;
+/** After a start that was refused or did not reach the host: the reason usually goes away by itself. */
+const REFUSED_RETRY_MS = 500;
+/** Passes in a row that start at once because the one before changed something. */
+const PASSES_IN_A_ROW_MAX = 4;
+
+export interface DriverPorts {
+  readonly now: Now;
+  readonly records: Records;
+  readonly tickets: Tickets;
+  readonly reports: Reports;
+  /** This cluster's id: domains of others are counted and never touched. */
+  readonly clusterId: string;
+  /** Something a person may want to read: an action refused or failed. */
+  readonly onNote: (hostId: number, text: string) => void;
+}
+
+interface HostState {
+  readonly link: HostLink;
+  readonly memory: Map<number, VmMemory>;
+  /** Of the last list; empty until there was one on this connection. */
+  domains: readonly HeldDomain[];
+  /** Which connection and boot `domains` and `isAdmitted` belong to. */
+  connection: string | undefined;
+  isAdmitted: boolean;
+  isPassing: boolean;
+  isDirty: boolean;
+  retry: ReturnType<typeof setTimeout> | undefined;
+}
+
+/**
+ * Makes the domains of all hosts what the record wants: level-triggered, on the leader only. It starts nothing on its own
+ * decision: the record must want it, the host must be admitted after its return, no host's list may have the VM, and a
+ * ticket is asked at the last moment before the command leaves.
+ */
+export class HypervisorDriver {
+  readonly #ports: DriverPorts;
+  readonly #facts: FactMemory;
+  readonly #hosts = new Map<number, HostState>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #isStopped = false;
+  readonly #passes = new Set<Promise<void>>();
+
+  constructor(ports: DriverPorts) {
+    this.#ports = ports;
+    this.#facts = new FactMemory((fact) => ports.reports.fact(fact), ports.now);
+  }
+
+  start(): void {
+    assert(!this.#isStopped, "a driver is started once");
+    this.#timer = setInterval(() => this.wake(), PASS_INTERVAL_MS);
+    this.wake();
+  }
+
+  /** From now on nothing new leaves this box. Resolves when commands under way have ended; the lease need not wait for that. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearInterval(this.#timer);
+    for (const host of this.#hosts.values()) clearTimeout(host.retry);
+    await Promise.all(this.#passes);
+  }
+
+  addHost(link: HostLink): void {
+    assert(!this.#hosts.has(link.hostId), "a host is added once");
+    this.#hosts.set(link.hostId, {
+      link,
+      memory: new Map(),
+      domains: [],
+      connection: undefined,
+      isAdmitted: false,
+      isPassing: false,
+      isDirty: false,
+      retry: undefined,
+    });
+    this.wake(link.hostId);
+  }
+
+  removeHost(hostId: number): void {
+    clearTimeout(this.#hosts.get(hostId)?.retry);
+    this.#hosts.delete(hostId);
+  }
+
+  /** Look at the record again: of one host, or of all. Cheap; call it on every tag `host:N` or `vm:N`. */
+  wake(hostId?: number): void {
+    for (const host of this.#hosts.values()) {
+      if (hostId === undefined || host.link.hostId === hostId) this.#wakeHost(host);
+    }
+  }
+
+  /** Feeds what the host's connection tells. */
+  signal(hostId: number, signal: HostSignal): void {
+    const host = this.#hosts.get(hostId);
+    if (host === undefined) return;
+    if (signal.kind === "event") {
+      this.#noteEvent(host, signal.event);
+      this.#wakeHost(host);
+    } else if (signal.kind === "state") {
+      if (signal.state.kind !== "ready") forgetConnection(host);
+      this.#wakeHost(host);
+    } else if (signal.line.kind === "domains-end" || signal.line.kind === "events-started") {
+      this.#wakeHost(host);
+    }
+  }
+
+  #wakeHost(host: HostState): void {
+    if (this.#isStopped) return;
+    host.isDirty = true;
+    if (host.isPassing) return;
+    host.isPassing = true;
+    const pass = this.#pass(host).finally(() => {
+      host.isPassing = false;
+      this.#passes.delete(pass);
+    });
+    this.#passes.add(pass);
+  }
+
+  async #pass(host: HostState): Promise<void> {
+    clearTimeout(host.retry);
+    let isGood = true;
+    for (let i = 0; i < PASSES_IN_A_ROW_MAX && host.isDirty && isGood && !this.#isStopped; i++) {
+      host.isDirty = false;
+      try {
+        isGood = await this.#reconcile(host);
+      } catch (error) {
+        isGood = false;
+        this.#ports.onNote(host.link.hostId, errorChain(error));
+      }
+    }
+    if (this.#isStopped || this.#hosts.get(host.link.hostId) !== host) return;
+    const now = this.#ports.now();
+    const pauses = [...host.memory.values()].map((memory) => memory.retryAt - now).filter((ms) => ms > 0);
+    if (host.isDirty || !isGood) pauses.push(PASS_RETRY_MS);
+    if (pauses.length > 0) host.retry = setTimeout(() => this.#wakeHost(host), Math.min(...pauses) + 1);
+  }
+
+  /** One look at the host and what follows from it. False: try again soon. */
+  async #reconcile(host: HostState): Promise<boolean> {
+    const { link } = host;
+    const connection = connectionOf(link);
+    if (connection === undefined) {
+      forgetConnection(host);
+      return true;
+    }
+    if (!(await this.#look(host, connection))) return false;
+    const strays = planStrays(this.#view(host)).filter((action) => action.kind === "destroy");
+    if (strays.length > 0) {
+      const results = await Promise.all(strays.map((stray) => this.#destroy(host, stray)));
+      if (!(await this.#look(host, connection)) || results.includes(false)) return false;
+    }
+    if (!host.isAdmitted) {
+      const bootId = link.bootId;
+      if (bootId === undefined) return false;
+      const isAdmitted = await this.#ports.reports.hostReturned(link.hostId, bootId, host.domains);
+      if (connectionOf(link) !== connection) return false;
+      host.isAdmitted = isAdmitted;
+    }
+    const actions = planHost(this.#view(host));
+    await Promise.all(actions.map((action) => this.#act(host, action)));
+    return true;
+  }
+
+  /** Takes a fresh list. False when libvirtd did not answer or the connection changed meanwhile. */
+  async #look(host: HostState, connection: string): Promise<boolean> {
+    const { link } = host;
+    const list = await listDomains(link);
+    if ("why" in list) {
+      this.#ports.onNote(link.hostId, `Cannot list the domains of host "${link.name}": ${list.why}`);
+      return false;
+    }
+    if (connectionOf(link) !== connection) return false;
+    if (host.connection !== connection) host.isAdmitted = false;
+    host.connection = connection;
+    host.domains = list.domains.flatMap((domain) => held(domain, this.#ports.clusterId));
+    this.#noteList(host);
+    return true;
+  }
+
+  /** Brings the memory up to date with a fresh list and forgets VMs that neither the record nor the host has. */
+  #noteList(host: HostState): void {
+    const wanted = new Map(this.#ports.records.wanted(host.link.hostId).map((vm) => [vm.vmId, vm.epoch]));
+    for (const { vmId, epoch, isActive: isRunning } of host.domains) {
+      if (wanted.get(vmId) === epoch && isRunning) {
+        remember(host, vmId, epoch, {
+          wasSeen: true,
+          unsure: undefined,
+          failures: 0,
+          failure: undefined,
+          heldSince: undefined,
+        });
+      }
+    }
+    const listed = new Set(host.domains.map((domain) => domain.vmId));
+    for (const [vmId, memory] of host.memory) {
+      if (!wanted.has(vmId) && !listed.has(vmId)) host.memory.delete(vmId);
+      else if (memory.unsure !== undefined) {
+        const absentSince = listed.has(vmId) ? undefined : (memory.unsure.absentSince ?? this.#ports.now());
+        remember(host, vmId, memory.epoch, { unsure: { why: memory.unsure.why, absentSince } });
+      }
+    }
+  }
+
+  #noteEvent(host: HostState, event: DomainEvent): void {
+    for (const [vmId, memory] of host.memory) {
+      if (domainName(vmId) !== event.name) continue;
+      if (event.kind === "started") remember(host, vmId, memory.epoch, { stop: undefined });
+      if (event.kind === "stopped" || event.kind === "crashed") {
+        const cause = event.kind === "crashed" ? "crashed" : STOP_CAUSES[event.cause];
+        // A panic is told twice, as crashed and as stopped: the first word stays.
+        if (memory.stop?.cause === "crashed") continue;
+        remember(host, vmId, memory.epoch, {
+          stop: { cause, reason: `libvirt: ${event.kind} ${event.detail}`.trim() },
+        });
+      }
+    }
+  }
+
+  #view(host: HostState): HostView {
+    const { hostId } = host.link;
+    return {
+      hostId,
+      now: this.#ports.now(),
+      wanted: this.#ports.records.wanted(hostId),
+      domains: host.domains,
+      record: (vmId) => this.#ports.records.record(vmId),
+      memory: (vmId) => host.memory.get(vmId),
+      runsElsewhere: (vmId) => this.#runsElsewhere(hostId, vmId),
+    };
+  }
+
+  #runsElsewhere(hostId: number, vmId: number): number | undefined {
+    for (const other of this.#hosts.values()) {
+      if (other.link.hostId === hostId || other.connection === undefined) continue;
+      if (other.domains.some((domain) => domain.vmId === vmId)) return other.link.hostId;
+    }
+    return undefined;
+  }
+
+  async #act(host: HostState, action: HostAction): Promise<void> {
+    const { hostId } = host.link;
+    const { vmId, epoch } = action;
+    switch (action.kind) {
+      case "deploy":
+        if (host.isAdmitted) await this.#deploy(host, vmId, epoch);
+        return;
+      case "destroy":
+        await this.#destroy(host, action);
+        return;
+      case "shutdown":
+        remember(host, vmId, epoch, { shutdownAskedAt: this.#ports.now() });
+        await shutdownDomain(host.link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseAny());
+        return;
+      case "hold":
+        remember(host, vmId, epoch, { heldSince: host.memory.get(vmId)?.heldSince ?? this.#ports.now() });
+        this.#ports.onNote(hostId, action.why);
+        return;
+      case "running":
+        return this.#facts.say({ kind: "running", vmId, hostId, epoch, how: action.how });
+      case "gone":
+        return this.#facts.say({ kind: "gone", vmId, hostId, epoch, cause: action.cause, reason: action.reason });
+      case "failed":
+        return this.#fail(host, vmId, epoch, action.reason);
+    }
+  }
+
+  async #deploy(host: HostState, vmId: number, epoch: number): Promise<void> {
+    const { link } = host;
+    const { hostId } = link;
+    const spec = this.#ports.records.spec(vmId, epoch);
+    if (spec === undefined) return;
+    let xml: string;
+    try {
+      xml = domainXml(spec, { hasKvm: link.hasKvm });
+    } catch (error) {
+      await this.#fail(host, vmId, epoch, errorChain(error));
+      return;
+    }
+    const connection = host.connection;
+    const refuse = (): string | undefined => {
+      if (this.#isStopped) return "this box does not lead any more";
+      if (connectionOf(link) !== connection || !host.isAdmitted) return "the host was away meanwhile";
+      const elsewhere = this.#runsElsewhere(hostId, vmId);
+      if (elsewhere !== undefined) return `VM ${vmId} runs on host ${elsewhere}`;
+      return this.#ports.tickets.refuseStart(vmId, hostId, epoch);
+    };
+    const early = refuse();
+    const directories = spec.serialPath === undefined ? [] : [spec.serialPath.replace(/\/[^/]*$/, "") || "/"];
+    const outcome =
+      early === undefined
+        ? await createDomain(link, { vmId, xml, directories }, refuse)
+        : ({ kind: "not-started", why: early, isRefused: true } as const);
+    switch (outcome.kind) {
+      case "started":
+        remember(host, vmId, epoch, {
+          wasSeen: true,
+          wasDeployed: true,
+          stop: undefined,
+          failures: 0,
+          failure: undefined,
+        });
+        await this.#facts.say({ kind: "running", vmId, hostId, epoch, how: "deployed" });
+        return;
+      case "exists":
+        host.isDirty = true;
+        return;
+      case "unknown":
+        remember(host, vmId, epoch, { unsure: { absentSince: undefined, why: outcome.why } });
+        this.#ports.onNote(
+          hostId,
+          `It is not known whether VM ${vmId} was started on host "${link.name}": ${outcome.why}`,
+        );
+        host.isDirty = true;
+        return;
+      case "not-started":
+        if (!outcome.isRefused) return this.#fail(host, vmId, epoch, outcome.why);
+        remember(host, vmId, epoch, { retryAt: this.#ports.now() + REFUSED_RETRY_MS });
+        this.#ports.onNote(hostId, `VM ${vmId} was not started on host "${link.name}": ${outcome.why}`);
+        host.isDirty = true;
+        return;
+    }
+  }
+
+  async #fail(host: HostState, vmId: number, epoch: number, reason: string): Promise<void> {
+    const failures = (host.memory.get(vmId)?.failures ?? 0) + 1;
+    const pauseMs = Math.min(START_RETRY_MS_MAX, START_RETRY_MS_MIN * 2 ** Math.min(failures - 1, 10));
+    const retryAt = this.#ports.now() + pauseMs;
+    const isNew = (host.memory.get(vmId)?.retryAt ?? 0) <= this.#ports.now();
+    if (isNew)
+      remember(host, vmId, epoch, { failures, retryAt, failure: reason, unsure: undefined, heldSince: undefined });
+    await this.#facts.say({ kind: "failed", vmId, hostId: host.link.hostId, epoch, reason });
+  }
+
+  /** True when the domain is not there any more. */
+  async #destroy(host: HostState, action: HostAction & { readonly kind: "destroy" }): Promise<boolean> {
+    const { link } = host;
+    const { vmId, epoch, why, isStray } = action;
+    const result = await destroyDomain(link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseAny());
+    host.isDirty = true;
+    if (!result.isGone) {
+      this.#ports.onNote(link.hostId, `Cannot destroy VM ${vmId} on host "${link.name}" (${why}): ${result.why}`);
+      return false;
+    }
+    if (isStray) {
+      await this.#facts.say({ kind: "stray-destroyed", vmId, hostId: link.hostId, epoch, reason: why });
+    } else {
+      remember(host, vmId, epoch, { stop: { cause: "destroyed", reason: why } });
+    }
+    return true;
+  }
+
+  #refuseAny(): string | undefined {
+    return this.#isStopped ? "this box does not lead any more" : undefined;
+  }
+
+  #uuid(vmId: number): string {
+    return domainUuid(this.#ports.clusterId, vmId);
+  }
+}
+
+const STOP_CAUSES: Readonly<Record<DomainEvent["cause"], StopCause>> = {
+  shutdown: "shutdown",
+  destroyed: "destroyed",
+  crashed: "crashed",
+  // QEMU ended without a word to libvirt: killed, or out of memory.
+  failed: "crashed",
+  migrated: "unknown",
+  saved: "unknown",
+  other: "unknown",
+};
+
+/** Names the present connection to the present boot; undefined when there is none. */
+function connectionOf(link: HostLink): string | undefined {
+  return link.state.kind === "ready" && link.bootId !== undefined ? `${link.state.since} ${link.bootId}` : undefined;
+}
+
+function forgetConnection(host: HostState): void {
+  host.connection = undefined;
+  host.isAdmitted = false;
+  host.domains = [];
+  for (const [vmId, memory] of host.memory) {
+    if (memory.unsure?.absentSince !== undefined) {
+      remember(host, vmId, memory.epoch, { unsure: { ...memory.unsure, absentSince: undefined } });
+    }
+  }
+}
+
+function held(domain: ListedDomain, clusterId: string): HeldDomain[] {
+  if (domain.identity?.clusterId !== clusterId) return [];
+  const { vmId, epoch } = domain.identity;
+  return [{ vmId, epoch, isActive: isActive(domain) }];
+}
+
+function remember(host: HostState, vmId: number, epoch: number, change: Partial<VmMemory>): void {
+  const known = host.memory.get(vmId);
+  const base: VmMemory =
+    known?.epoch === epoch
+      ? known
+      : {
+          epoch,
+          wasSeen: false,
+          wasDeployed: false,
+          unsure: undefined,
+          failures: 0,
+          retryAt: 0,
+          failure: undefined,
+          shutdownAskedAt: undefined,
+          stop: undefined,
+          heldSince: undefined,
+        };
+  host.memory.set(vmId, { ...base, ...change });
+}
