@@ -149,6 +149,7 @@ async function start(config: CoreConfig): Promise<void> {
   const node = createNode({
     id: config.identity.raftId,
     membership: membership.value,
+    membershipIndex: membership.index,
     log: readerOf(log),
     hardState: { ...hardState, commit: Math.max(hardState.commit, recovered.commit) },
     applied: config.applied,

@@ -1,0 +1,37 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { encodeFrame, FrameReader, frameType } from "../../../src/cluster/frame.ts";
+
+test("frames survive any cutting of the stream", () => {
+  const frames = [
+    encodeFrame(frameType.raft, Buffer.from("one")),
+    encodeFrame(frameType.ping, Buffer.alloc(0)),
+    encodeFrame(frameType.side, Buffer.alloc(3000, 7)),
+  ];
+  const bytes = Buffer.concat(frames);
+  for (const size of [1, 2, 7, 9, 64, bytes.length]) {
+    const reader = new FrameReader();
+    const seen: [number, number][] = [];
+    for (let at = 0; at < bytes.length; at += size)
+      reader.push(bytes.subarray(at, at + size), (type, payload) => seen.push([type, payload.length]));
+    assert.equal(seen, [
+      [frameType.raft, 3],
+      [frameType.ping, 0],
+      [frameType.side, 3000],
+    ]);
+  }
+});
+
+test("a flipped bit ends the connection", () => {
+  const frame = encodeFrame(frameType.raft, Buffer.from("payload"));
+  frame[12] = (frame[12] ?? 0) ^ 1;
+  assert.throws(() => new FrameReader().push(frame, () => undefined), /CRC differs/);
+});
+
+test("a length beyond the limit is refused before it is waited for", () => {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(0x7fffffff, 0);
+  assert.throws(() => new FrameReader().push(head, () => undefined), /length 2147483647/);
+});
+
+test.run();
