@@ -285,3 +285,23 @@ function keepReport(row: FenceRow): Statement[] {
     statement("DELETE FROM fence_report WHERE host_id=? AND failure<=?", row.host_id, row.failure - REPORTS_KEPT),
   ];
 }
+
+/** OFF_PROVEN → RECOVERING; vmha freezes the VM list in the same entry. */
+export function recoveringChange(row: FenceRow, wallAt: number): Change {
+  return recordChange(row.host_id, row, { state: "RECOVERING", marks: { recoveringAt: wallAt } });
+}
+
+/** RECOVERING → CLOSED with the report; only once no command can hit the host any more. */
+export function closedChange(row: FenceRow, report: string, marks: Marks): Change {
+  return recordChange(row.host_id, row, { state: "CLOSED", report, marks });
+}
+
+/** Holds while this very failure is being recovered: each VM's start is admitted only under it. */
+export function stillRecovering(row: { readonly host_id: number; readonly failure: number }): Guard {
+  return {
+    sql: "SELECT state,failure FROM fence WHERE host_id=?",
+    values: [row.host_id],
+    expect: [["RECOVERING", row.failure]],
+    why: `the recovery of host ${row.host_id} was stopped meanwhile`,
+  };
+}
