@@ -1,6 +1,9 @@
 import type { Change, SqlValue } from "../../base/entry.ts";
+import { parseStored } from "../attributes.ts";
 import { statement, type Transition, versionGuard } from "../change.ts";
+import { reservedCapacity } from "./reserved.ts";
 import type { HostRow } from "./row.ts";
+import { shownTemplate } from "./shown.ts";
 import { HOST_STATE, hostStateName } from "./states.ts";
 
 /** What a host reported about itself when it was heard. */
@@ -34,28 +37,34 @@ export function isLegalHostStep(host: HostRow, step: HostStep): boolean {
 
 /** Heard: INIT or ERROR → MONITORED with its facts. Its UNKNOWN VMs are adopted one by one, as they are seen. */
 export function hostMonitored(host: HostRow, facts: HostFacts): Transition {
-  return move(host, "monitored", {
-    error: "",
-    total_cpu: facts.totalCpu,
-    total_mem: facts.totalMem,
-    facts: facts.facts,
-  });
+  return move(host, "monitored", { error: "", ...factColumns(host, facts) });
 }
 
 /** New facts of a host in any state; the state stays. Samples are not facts: they are not replicated. */
 export function hostFacts(host: HostRow, facts: HostFacts): Change {
+  const columns = factColumns(host, facts);
   return {
     guards: [versionGuard("host", host)],
     statements: [
       statement(
-        "UPDATE host SET version=version+1,total_cpu=?,total_mem=?,facts=? WHERE id=?",
-        facts.totalCpu,
-        facts.totalMem,
-        facts.facts,
+        `UPDATE host SET version=version+1${assignments(columns)} WHERE id=?`,
+        ...Object.values(columns),
         host.id,
       ),
     ],
     tags: [`host:${host.id}`],
+  };
+}
+
+function factColumns(host: HostRow, { totalCpu, totalMem, facts }: HostFacts): Readonly<Record<string, SqlValue>> {
+  const reserved = reservedCapacity(parseStored(host.template), totalCpu, totalMem);
+  return {
+    total_cpu: totalCpu,
+    total_mem: totalMem,
+    reserved_cpu: reserved?.cpu ?? 0,
+    reserved_mem: reserved?.mem ?? 0,
+    facts,
+    shown: shownTemplate({ ...host, facts }),
   };
 }
 
@@ -107,16 +116,13 @@ function move(host: HostRow, step: HostStep, columns: Readonly<Record<string, Sq
   if (!isLegalHostStep(host, step)) {
     return { ok: false, why: `host ${host.id} is ${hostStateName(host.state)}, which has no step "${step}"` };
   }
-  const more = Object.keys(columns)
-    .map((column) => `,${column}=?`)
-    .join("");
   return {
     ok: true,
     change: {
       guards: [versionGuard("host", host)],
       statements: [
         statement(
-          `UPDATE host SET version=version+1,prev_state=state,state=?${more} WHERE id=?`,
+          `UPDATE host SET version=version+1,prev_state=state,state=?${assignments(columns)} WHERE id=?`,
           HOST_TRANSITIONS[step].to,
           ...Object.values(columns),
           host.id,
@@ -125,4 +131,11 @@ function move(host: HostRow, step: HostStep, columns: Readonly<Record<string, Sq
       tags: [`host:${host.id}`],
     },
   };
+}
+
+/** `,a=?,b=?` for columns named in this source. */
+function assignments(columns: Readonly<Record<string, SqlValue>>): string {
+  return Object.keys(columns)
+    .map((column) => `,${column}=?`)
+    .join("");
 }

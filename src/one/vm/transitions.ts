@@ -44,7 +44,10 @@ export const VM_TRANSITIONS = {
   /** Started again where it is: resume, retry of a failed start. The same host cannot run it twice. */
   restarted: { from: [POWEROFF, BOOT_FAILURE, FAILED, UNKNOWN], to: BOOT },
   /** To be taken off its host and queued again; it keeps the host until its domain there is proven gone. */
-  recreating: { from: [BOOT, RUNNING, UNKNOWN, BOOT_FAILURE, SHUTDOWN_POWEROFF], to: CLEANUP_RESUBMIT },
+  recreating: {
+    from: [BOOT, RUNNING, UNKNOWN, BOOT_FAILURE, SHUTDOWN_POWEROFF, POWEROFF, FAILED, CLEANUP_RESUBMIT],
+    to: CLEANUP_RESUBMIT,
+  },
   /** Back to the scheduler, with no host: nothing of it runs. */
   requeued: { from: [CLEANUP_RESUBMIT, UNKNOWN, FAILED, BOOT_FAILURE, POWEROFF], to: PENDING },
   /** Told to stop, its disk stays. */
@@ -52,7 +55,10 @@ export const VM_TRANSITIONS = {
   /** The domain is gone and was meant to be, or its guest shut itself down. */
   poweredOff: { from: [SHUTDOWN_POWEROFF, RUNNING, UNKNOWN], to: POWEROFF },
   /** Told to end for good. */
-  terminating: { from: [BOOT, RUNNING, UNKNOWN, BOOT_FAILURE, SHUTDOWN_POWEROFF, CLEANUP_RESUBMIT], to: SHUTDOWN },
+  terminating: {
+    from: [BOOT, RUNNING, UNKNOWN, BOOT_FAILURE, SHUTDOWN_POWEROFF, CLEANUP_RESUBMIT, POWEROFF, FAILED, SHUTDOWN],
+    to: SHUTDOWN,
+  },
   /** Ended: nothing of it is to be left on a host; what a host still shows of it is destroyed there. */
   terminated: {
     from: [
@@ -106,9 +112,13 @@ export function resubmitted(vm: VmRow, host: HostRow, now: number): Transition {
   return start(vm, "resubmitted", host, now, true);
 }
 
-/** Start again on the host that it has; no new history record. */
-export function restarted(vm: VmRow, _now: number): Transition {
-  return step(vm, "restarted", { reason: "" });
+/** Start again on the host that it has, which must be in service; no new history record. */
+export function restarted(vm: VmRow): Transition {
+  if (vm.host_id === null) return { ok: false, why: `vm ${vm.id} has no host` };
+  const moved = step(vm, "restarted", { reason: "", hard: 0 });
+  if (!moved.ok) return moved;
+  const guards = [...moved.change.guards, inService(vm.host_id, null, null)];
+  return { ok: true, change: { ...moved.change, guards } };
 }
 
 /** The domain runs. `deployId` is its name on the host. */
@@ -257,7 +267,7 @@ function start(vm: VmRow, name: "placed" | "resubmitted", host: HostRow, now: nu
   return {
     ok: true,
     change: {
-      guards: [versionGuard("vm", vm), inService(host, needsRoom ? vm.cpu : null, needsRoom ? vm.memory : null)],
+      guards: [versionGuard("vm", vm), inService(host.id, needsRoom ? vm.cpu : null, needsRoom ? vm.memory : null)],
       statements: [
         moveTo(vm, VM_TRANSITIONS[name].to, { reason: "", hard: 0, host: host.id, seq }),
         ...(vm.seq >= 0 ? [closeRecord(vm, now)] : []),
@@ -281,13 +291,13 @@ VALUES(?,?,?,?,?,?,'shared',0,?,?)`,
 }
 
 /** Holds while the host is MONITORED and, with numbers, has that much free. */
-function inService(host: HostRow, cpu: number | null, mem: number | null): Guard {
+function inService(hostId: number, cpu: number | null, mem: number | null): Guard {
   const room = cpu === null ? "" : " AND total_cpu-reserved_cpu-cpu_usage>=? AND total_mem-reserved_mem-mem_usage>=?";
   return {
     sql: `SELECT 1 FROM host WHERE id=? AND state=${HOST_STATE.monitored}${room}`,
-    values: cpu === null ? [host.id] : [host.id, cpu, mem],
+    values: cpu === null ? [hostId] : [hostId, cpu, mem],
     expect: [[1]],
-    why: `host ${host.id} is not in service or has no room any more`,
+    why: `host ${hostId} is not in service or has no room any more`,
   };
 }
 
@@ -326,4 +336,20 @@ function closeRecord(vm: VmRow, now: number): Statement {
     vm.id,
     vm.seq,
   );
+}
+
+/** To be placed anew by the scheduler, or no more. */
+export function resched(vm: VmRow, wanted: boolean): Transition {
+  const phase = vm.state === VM_STATE.active ? vm.lcm_state : -1;
+  if (phase !== LCM_STATE.running && phase !== LCM_STATE.unknown && vm.state !== VM_STATE.poweroff) {
+    return { ok: false, why: `vm ${vm.id} is ${vmPhaseName(vm)}, which has no place to be changed` };
+  }
+  return {
+    ok: true,
+    change: {
+      guards: [versionGuard("vm", vm)],
+      statements: [statement("UPDATE vm SET version=version+1,resched=? WHERE id=?", wanted ? 1 : 0, vm.id)],
+      tags: [`vm:${vm.id}`],
+    },
+  };
 }

@@ -1,0 +1,230 @@
+import {
+  type Attributes,
+  isTemplateError,
+  mergeAttributes,
+  parseStored,
+  parseTemplate,
+  renderTemplate,
+  without,
+} from "../attributes.ts";
+import { statement, type Transition, versionGuard } from "../change.ts";
+import { first, int, type Plan, plan, returnedId, text, type WriteCommand } from "../method.ts";
+import { authorize, nameFault, takeId, takenId } from "../object.ts";
+import { CODE, cannotAllocate, noSuch, type Refusal, refusal } from "../refusal.ts";
+import { type FenceSections, sealFence } from "./fence-sections.ts";
+import { reservedCapacity } from "./reserved.ts";
+import { type HostRow, hostById } from "./row.ts";
+import { shownTemplate } from "./shown.ts";
+import { hostDisabled, hostEnabled, hostOffline } from "./transitions.ts";
+
+/** The drivers there are: libvirt with KVM, or with plain QEMU where there is no KVM. */
+const DRIVERS: readonly string[] = ["kvm", "qemu"];
+
+/** `one.host.allocate(name, im_mad, vm_mad, cluster)` → id. */
+export const allocateHost: WriteCommand = {
+  kind: "write",
+  reads: (args) => [
+    { sql: "SELECT id FROM host WHERE name=?", values: [text(args, 0)] },
+    { sql: "SELECT id FROM cluster WHERE id=?", values: [clusterId(int(args, 3))] },
+  ],
+  plan: (rows, args, caller) => {
+    const [name, imMad, vmMad, cluster] = [text(args, 0), text(args, 1), text(args, 2), clusterId(int(args, 3))];
+    const denied = authorize(caller, ["CREATE", { type: "HOST" }], ["ADMIN", { type: "CLUSTER", id: cluster }]);
+    if (denied !== undefined) return denied;
+    if (first(rows, 1) === undefined) return noSuch("cluster", cluster);
+    const taken = first<{ readonly id: number }>(rows, 0);
+    const fault =
+      nameFault(name) ??
+      driverFault("IM_MAD", imMad) ??
+      driverFault("VM_MAD", vmMad) ??
+      (taken && `NAME is already taken by HOST ${taken.id}.`);
+    if (fault !== undefined) return cannotAllocate("host", fault);
+    const shown = shownTemplate({ im_mad: imMad, vm_mad: vmMad, template: "", facts: "" });
+    return plan(
+      {
+        guards: [],
+        statements: [
+          takeId("host"),
+          statement(
+            `INSERT INTO host(id,name,im_mad,vm_mad,cluster_id,shown) VALUES(${takenId("host")},?,?,?,?,?)`,
+            name,
+            imMad,
+            vmMad,
+            cluster,
+            shown,
+          ),
+        ],
+        tags: ["host"],
+      },
+      returnedId(0),
+    );
+  },
+};
+
+interface HostUpdate {
+  readonly id: number;
+  readonly attributes: Attributes;
+  readonly append: boolean;
+}
+
+/** `one.host.update(id, template, 0 replace | 1 append)` → id. Passwords of FENCE are sealed before the entry is built. */
+export const updateHost: WriteCommand<HostUpdate> = {
+  kind: "write",
+  key: hostKey,
+  parse: (args) => {
+    const attributes = parseTemplate(text(args, 1));
+    if (isTemplateError(attributes)) {
+      return refusal(CODE.action, `Cannot update template. ${attributes.error}`, int(args, 0));
+    }
+    return { id: int(args, 0), attributes: without(attributes, ...SHOWN_ONLY), append: int(args, 2) === 1 };
+  },
+  reads: ({ id }) => [hostById(id)],
+  plan: (rows, { id, attributes, append }, caller, { seal }) => {
+    const row = first<HostRow>(rows, 0);
+    if (row === undefined) return noSuch("host", id);
+    const denied = authorize(caller, ["MANAGE", hostResource(row)]);
+    if (denied !== undefined) return denied;
+    const own = ownAttributes(attributes, row);
+    const merged = append ? mergeAttributes(parseStored(row.template), own) : own;
+    const sealed = sealFence(merged, JSON.parse(row.fence) as FenceSections, seal);
+    if ("fault" in sealed) return refusal(CODE.action, `Cannot update template. ${sealed.fault}`, id);
+    const reserved = reservedCapacity(sealed.shown, row.total_cpu, row.total_mem);
+    if (reserved === undefined) {
+      return refusal(CODE.action, "Cannot update template. RESERVED_CPU and RESERVED_MEM take a number or N%", id);
+    }
+    const template = renderTemplate(sealed.shown);
+    return plan(
+      {
+        guards: [versionGuard("host", row)],
+        statements: [
+          statement(
+            "UPDATE host SET version=version+1,template=?,shown=?,fence=?,reserved_cpu=?,reserved_mem=? WHERE id=?",
+            template,
+            shownTemplate({ ...row, template }),
+            JSON.stringify(sealed.sections),
+            reserved.cpu,
+            reserved.mem,
+            id,
+          ),
+        ],
+        tags: [`host:${id}`, `host-template:${id}`],
+      },
+      id,
+    );
+  },
+};
+
+/** `one.host.delete(id)` → id. */
+export const deleteHost: WriteCommand = {
+  kind: "write",
+  key: hostKey,
+  reads: (args) => [hostById(int(args, 0))],
+  plan: (rows, args, caller) => {
+    const row = first<HostRow>(rows, 0);
+    if (row === undefined) return noSuch("host", int(args, 0));
+    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
+    if (denied !== undefined) return denied;
+    if (row.running_vms > 0) return refusal(CODE.action, "Can not remove a host with running VMs", row.id);
+    return plan(
+      {
+        guards: [
+          versionGuard("host", row),
+          {
+            sql: "SELECT running_vms FROM host WHERE id=?",
+            values: [row.id],
+            expect: [[0]],
+            why: `host ${row.id} has running VMs`,
+          },
+        ],
+        statements: [statement("DELETE FROM host WHERE id=?", row.id)],
+        tags: ["host", `host:${row.id}`],
+      },
+      row.id,
+    );
+  },
+};
+
+/** `one.host.rename(id, name)` → id. */
+export const renameHost: WriteCommand = {
+  kind: "write",
+  key: hostKey,
+  reads: (args) => [
+    hostById(int(args, 0)),
+    { sql: "SELECT id FROM host WHERE name=? AND id<>?", values: [text(args, 1), int(args, 0)] },
+  ],
+  plan: (rows, args, caller) => {
+    const row = first<HostRow>(rows, 0);
+    const name = text(args, 1);
+    if (row === undefined) return noSuch("host", int(args, 0));
+    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
+    if (denied !== undefined) return denied;
+    const taken = first<{ readonly id: number }>(rows, 1);
+    const fault = nameFault(name) ?? (taken && `NAME is already taken by HOST ${taken.id}.`);
+    if (fault !== undefined) return refusal(CODE.action, `Cannot rename HOST ${row.id}: ${fault}`, row.id);
+    return plan(
+      {
+        guards: [versionGuard("host", row)],
+        statements: [statement("UPDATE host SET version=version+1,name=? WHERE id=?", name, row.id)],
+        tags: [`host:${row.id}`],
+      },
+      row.id,
+    );
+  },
+};
+
+/** `one.host.status(id, 0 enable | 1 disable | 2 offline)` → id. */
+export const setHostStatus: WriteCommand = {
+  kind: "write",
+  key: hostKey,
+  reads: (args) => [hostById(int(args, 0))],
+  plan: (rows, args, caller) => {
+    const row = first<HostRow>(rows, 0);
+    if (row === undefined) return noSuch("host", int(args, 0));
+    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
+    if (denied !== undefined) return denied;
+    const move = STATUS[int(args, 1)];
+    if (move === undefined) return refusal(CODE.action, `Wrong status code [${int(args, 1)}]`, row.id);
+    return planOf(move(row), row.id);
+  },
+};
+
+const STATUS: Readonly<Record<number, (host: HostRow) => Transition>> = {
+  0: hostEnabled,
+  1: hostDisabled,
+  2: hostOffline,
+};
+
+/** A transition as a plan that gives the object's id, or the refusal that it is not legal now. */
+function planOf(transition: Transition, id: number): Plan | Refusal {
+  return transition.ok ? plan(transition.change, id) : refusal(CODE.action, transition.why, id);
+}
+
+/** Attributes that are not the user's: they are shown, and a client that edits what it was shown sends them back. */
+const SHOWN_ONLY: readonly string[] = ["IM_MAD", "VM_MAD", "ERROR", "FENCE_STATE"];
+
+/** Without what the host tells about itself, as far as it comes back unchanged. */
+function ownAttributes(attributes: Attributes, row: HostRow): Attributes {
+  const facts = parseStored(row.facts);
+  return attributes.filter(
+    ({ name, value }) =>
+      !((name === "RESERVED_CPU" || name === "RESERVED_MEM") && value === "") &&
+      !facts.some((fact) => fact.name === name && JSON.stringify(fact.value) === JSON.stringify(value)),
+  );
+}
+
+function driverFault(name: string, driver: string): string | undefined {
+  return DRIVERS.includes(driver) ? undefined : `${name} "${driver}" is not one of ${DRIVERS.join(", ")}`;
+}
+
+/** −1 is the default cluster. */
+function clusterId(id: number): number {
+  return id === -1 ? 0 : id;
+}
+
+function hostResource(row: HostRow): { readonly type: "HOST"; readonly id: number; readonly clusterId: number } {
+  return { type: "HOST", id: row.id, clusterId: row.cluster_id };
+}
+
+function hostKey(args: readonly unknown[]): string {
+  return `host:${String(args[0])}`;
+}
