@@ -1,4 +1,5 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
+import { privilegeLevel } from "../codec/commands.ts";
 import {
   decodeOpenRequest,
   decodeRakp1,
@@ -63,7 +64,12 @@ export class SetUp {
       ? undefined
       : sessions.open(request.consoleId, suite, request.privilege, performance.now());
     if (!session) return refuse(rakpStatus.noResources);
-    return encodePlain(payloadType.openSessionResponse, encodeOpenResponse(request, session.bmcId));
+    // Who asks for "the highest" is told what that is on this channel: FreeIPMI does and gives up on a 0.
+    const privilege = request.privilege === 0 ? privilegeLevel.administrator : request.privilege;
+    return encodePlain(
+      payloadType.openSessionResponse,
+      encodeOpenResponse({ ...request, privilege }, session.bmcId),
+    );
   }
 
   #suiteFor(request: OpenSessionRequest) {
