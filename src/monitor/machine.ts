@@ -22,12 +22,14 @@ export const DEFAULT_LIMITS: MonitorLimits = {
 
 /** fencing.md section 1: who heard nobody else in this time may be the sick one. */
 export const HEARD_OTHERS_WITHIN_MS = 2000;
+/** One beacon interval and half of one for jitter: a line that was sent this much later was not cut off by the same event. */
+export const WITNESS_AFTER_MS = 750;
 /** A host that this box never heard counts as silent after this: time for connections to be made after a start. */
 export const NEVER_HEARD_MS = 10_000;
 /** Evaluations are 100 ms apart; after a gap of this length the box itself stood still and its silence is its own. */
 export const OWN_GAP_MS = 1000;
-/** A BMC's answer is news for this long. */
-export const BMC_FRESH_MS = 2000;
+/** A BMC's answer, or a look at the storage beat, is news for this long. */
+export const EVIDENCE_FRESH_MS = 2000;
 /**
  * How fast the smallest seen difference of the clocks may rise: 2 ms/s is four times what two clocks under NTP's care (500 ppm
  * each) can do, and small beside the silence that is looked for.
@@ -203,8 +205,11 @@ function lineHeard(host: HostState, event: HostEvent & { readonly kind: "line-he
 }
 
 function storageRead(known: Beat | undefined, text: string, now: number): Beat {
-  if (known?.text === text) return { ...known, lastAt: now };
-  return { text, firstAt: now, lastAt: now, hasChanged: known !== undefined };
+  // Reads that are far apart do not tell when the text changed between them.
+  const isContinued = known !== undefined && now - known.lastAt <= EVIDENCE_FRESH_MS;
+  if (!isContinued) return { text, firstAt: now, lastAt: now, hasChanged: false };
+  if (known.text === text) return { ...known, lastAt: now };
+  return { text, firstAt: now, lastAt: now, hasChanged: true };
 }
 
 /** This box's verdict on every host at `now`, and what should be tried. */
@@ -236,7 +241,7 @@ export function evaluate(
 }
 
 function judge(hostId: number, host: HostState, limits: MonitorLimits, now: number, counts: boolean): HostVerdict {
-  const bmc = host.bmc !== undefined && now - host.bmc.at <= BMC_FRESH_MS ? host.bmc.power : "unknown";
+  const bmc = host.bmc !== undefined && now - host.bmc.at <= EVIDENCE_FRESH_MS ? host.bmc.power : "unknown";
   const storage = judgeStorage(host.storage, now);
   if (host.answeredAt === undefined) {
     const kind = now - host.addedAt > NEVER_HEARD_MS ? "suspect" : "unheard";
@@ -253,7 +258,7 @@ function judge(hostId: number, host: HostState, limits: MonitorLimits, now: numb
 
 /** Only differences between reads count, so no clock but ours is trusted. */
 function judgeStorage(beat: Beat | undefined, now: number): HostVerdict["storage"] {
-  if (beat === undefined || now - beat.lastAt > BMC_FRESH_MS) return { kind: "unknown", ageMs: 0 };
+  if (beat === undefined || now - beat.lastAt > EVIDENCE_FRESH_MS) return { kind: "unknown", ageMs: 0 };
   const unchangedMs = beat.lastAt - beat.firstAt;
   if (unchangedMs >= STORAGE_STOPPED_MS) return { kind: "stopped", ageMs: unchangedMs };
   return beat.hasChanged ? { kind: "beating", ageMs: now - beat.firstAt } : { kind: "unknown", ageMs: unchangedMs };
@@ -262,12 +267,17 @@ function judgeStorage(beat: Beat | undefined, now: number): HostVerdict["storage
 /** Beats are 1 s apart and a write may take another half: two are missing. */
 const STORAGE_STOPPED_MS = 2500;
 
-/** Whether any other host's line was sent, or any BMC answered, within the last 2 s. */
+/**
+ * Whether any other host's line was sent, or any BMC answered, within the last 2 s *and* clearly after this host's last line. Without
+ * the second half a box that loses all hosts at once (its own cable, a switch) would witness against each host in turn: their last
+ * lines lie up to one interval apart.
+ */
 function heardAnother(hosts: MonitorState["hosts"], hostId: number, now: number): boolean {
+  const lastAt = hosts.get(hostId)?.answeredAt;
+  const earliestAt = Math.max(now - HEARD_OTHERS_WITHIN_MS, lastAt === undefined ? 0 : lastAt + WITNESS_AFTER_MS);
   for (const [otherId, other] of hosts) {
-    if (other.bmc !== undefined && now - other.bmc.at <= HEARD_OTHERS_WITHIN_MS) return true;
-    if (otherId === hostId || other.answeredAt === undefined) continue;
-    if (now - other.answeredAt <= HEARD_OTHERS_WITHIN_MS) return true;
+    if (other.bmc !== undefined && other.bmc.at >= earliestAt) return true;
+    if (otherId !== hostId && other.answeredAt !== undefined && other.answeredAt >= earliestAt) return true;
   }
   return false;
 }
