@@ -32,12 +32,19 @@ export function createInlineSink(disk: Disk, segmentSizeBytes: number): GroupSin
     }
     queueMicrotask(() => done(failure));
   };
+  const prepareSpare = (): void => {
+    try {
+      if (files.wantsSpare) files.prepareSpare();
+    } catch {
+      // No room for the next segment is no fault of this one: the rotation tries again and reports it.
+    }
+  };
   return {
     buffer,
     write(segment, offset, length, done) {
       attempt(() => {
+        if (offset > 0) prepareSpare();
         files.write(segment, offset, buffer.subarray(0, length));
-        if (files.wantsSpare) files.prepareSpare();
       }, done);
     },
     recycle(segments, done) {
