@@ -10,7 +10,7 @@ import { commandIn, findNode, isOn, powerCut, powerOn } from "./node.ts";
 import { type Place, placeOf } from "./place.ts";
 import { type NodePlan, networks } from "./plan.ts";
 import { pressPower } from "./power-button.ts";
-import { processesOf } from "./processes.ts";
+import { killProcess } from "./processes.ts";
 import { profiles, type RackState, readState, tiers } from "./state.ts";
 import { formatStatus, rackStatus } from "./status.ts";
 import { down, up, waitReady } from "./up.ts";
@@ -144,18 +144,9 @@ const commands: Readonly<Record<string, Command>> = {
   kill: async ({ place, words: [target = ""], options }) => {
     const [nodeName = "", processName = ""] = target.split("/");
     const plan = findNode(upState(place), nodeName);
-    const processes = processesOf(place, plan);
-    const victims = processes.filter((process) => process.name === processName);
-    if (victims.length === 0) {
-      const names = [...new Set(processes.map((process) => process.name))];
-      throw new CodedError(
-        "RACK_PROCESS",
-        `Cannot find process "${processName}" in ${plan.name}: it runs ${names.join(", ") || "nothing"}`,
-      );
-    }
     const signal = `SIG${(options.get("signal") ?? "KILL").toUpperCase().replace(/^SIG/, "")}` as NodeJS.Signals;
-    for (const victim of victims) process.kill(victim.pid, signal);
-    console.log(`${signal} to ${victims.map((victim) => `${target} (${victim.pid})`).join(", ")}`);
+    const victims = killProcess(place, plan, processName, signal);
+    console.log(`${signal} to ${target} (${victims.join(", ")})`);
   },
 
   bmc: async ({ place, words: [name = "", fault = "", value] }) => {
