@@ -124,9 +124,11 @@ export class Core {
     this.term = config.hardState.term;
     this.vote = config.hardState.vote;
     this.promiseMs = config.hardState.promiseMs;
-    this.log = new LogView(config.log, config.hardState.commit, config.applied);
+    // A membership record is written for applied entries only, so it proves that its index is committed.
+    const commit = Math.max(config.hardState.commit, config.membershipIndex);
+    this.log = new LogView(config.log, commit, config.applied);
     this.announcedCommit = config.hardState.commit;
-    this.startupCommit = Math.max(this.log.commit, config.membershipIndex);
+    this.startupCommit = this.log.commit;
     this.verified = this.log.commit;
     this.startupPromiseMs = config.startupPromiseMs ?? config.hardState.promiseMs;
     if (this.is("no-restart-quarantine")) this.startupPromiseMs = 0;

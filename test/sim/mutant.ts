@@ -1,0 +1,57 @@
+import type { CoreMutant } from "../../src/raft/mutants.ts";
+
+/** Mistakes planted in the simulated parts around the core; the core's own are in src/raft/mutants.ts. */
+export type PartMutant =
+  | "applied-index-outside-transaction"
+  | "retried-write-without-its-key"
+  | "step-down-reported-as-failed"
+  | "membership-from-the-state-database"
+  | "vip-before-noop"
+  | "lease-renewed-by-remaining-time"
+  | "lease-counted-from-the-answer"
+  | "lease-resumed-after-transfer"
+  | "wiped-box-keeps-its-identity";
+
+export type Mutant = CoreMutant | PartMutant;
+
+/** Every planted mistake that the simulator must catch. */
+export const MUTANTS: readonly Mutant[] = [
+  "commit-old-term-by-counting",
+  "vote-before-durable",
+  "entries-acknowledged-before-durable",
+  "leader-counts-itself-before-durable",
+  "up-to-date-by-index-only",
+  "up-to-date-by-term-only",
+  "heartbeat-commits-own-last-index",
+  "commit-not-capped-by-last-new-entry",
+  "append-always-truncates",
+  "conflict-by-index-only",
+  "match-from-what-was-sent",
+  "duplicate-vote-counted-twice",
+  "learner-counted",
+  "quorum-off-by-one",
+  "no-own-term-noop",
+  "pre-vote-raises-the-term",
+  "inflight-leaked",
+  "no-restart-quarantine",
+  "vote-within-promise",
+  "campaign-within-own-promise",
+  "transfer-keeps-lease",
+  "change-without-own-term-commit",
+  "two-changes-in-flight",
+  "read-index-before-own-term",
+  "read-index-without-quorum",
+  "applied-index-outside-transaction",
+  "retried-write-without-its-key",
+  "step-down-reported-as-failed",
+  "membership-from-the-state-database",
+  "vip-before-noop",
+  "lease-renewed-by-remaining-time",
+  "lease-counted-from-the-answer",
+  "lease-resumed-after-transfer",
+  "wiped-box-keeps-its-identity",
+];
+
+export function isMutant(name: string): name is Mutant {
+  return (MUTANTS as readonly string[]).includes(name);
+}

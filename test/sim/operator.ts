@@ -1,0 +1,78 @@
+import type { Prng } from "../../src/base/prng.ts";
+import type { MembershipChange, RaftNode } from "../../src/raft/types.ts";
+import { member } from "../support/raft/group.ts";
+import type { SimBox } from "./box.ts";
+import type { Component, Stage } from "./component.ts";
+
+/** Voters that the operator aims at; never below. */
+const VOTERS_MIN = 3;
+const VOTERS_MAX = 5;
+/** Boxes that a run may make, replaced ones included. */
+const BOXES_MAX = 8;
+
+/** Whoever hands leadership over and changes the membership. */
+export class Operator implements Component {
+  readonly name = "operator";
+  #random!: Prng;
+
+  start(stage: Stage): void {
+    this.#random = stage.world.split();
+    if (stage.world.faults.transfers) this.#transfers(stage);
+    if (stage.world.faults.membership) this.#changes(stage);
+  }
+
+  #leader(stage: Stage): SimBox | undefined {
+    return stage.boxes.find((box) => box.role === "leader" && box.isUp);
+  }
+
+  #transfers(stage: Stage): void {
+    stage.world.after(200 + this.#random.fraction() * 1500, "transfer", () => {
+      if (!stage.world.storm) return;
+      const to = this.#random.pick(stage.boxes);
+      this.#leader(stage)?.operate((node, now) => {
+        if (node.transferLeader(to.id, now).kind === "started") stage.world.count("transfers");
+      });
+      this.#transfers(stage);
+    });
+  }
+
+  #changes(stage: Stage): void {
+    stage.world.after(20 + this.#random.fraction() * 300, "change", () => {
+      if (!stage.world.storm) return;
+      const leader = this.#leader(stage);
+      const change = leader === undefined ? undefined : this.#pick(stage, leader);
+      if (change !== undefined) {
+        leader?.operate((node, now) => this.#propose(stage, node, change, now));
+      }
+      this.#changes(stage);
+    });
+  }
+
+  #propose(stage: Stage, node: RaftNode, change: MembershipChange, now: number): void {
+    // Twice: the second must be refused while the first is in flight.
+    for (let i = 0; i < 2; i++) {
+      if (node.proposeMembership(change, now).kind === "accepted") stage.world.count("membership changes proposed");
+    }
+  }
+
+  #pick(stage: Stage, leader: SimBox): MembershipChange | undefined {
+    const { voters, learners } = leader.membership;
+    const learner = learners[0];
+    if (learner !== undefined) {
+      // Also a learner goes away at times, before it was promoted.
+      const kind = this.#random.chance(0.85) ? "promote" : "remove";
+      return { kind: "simple", steps: [{ kind, raftId: learner }] };
+    }
+    if (voters.length > VOTERS_MIN && this.#random.chance(0.5)) {
+      return { kind: "simple", steps: [{ kind: "remove", raftId: this.#random.pick(voters) }] };
+    }
+    if (stage.boxes.length >= BOXES_MAX || voters.length >= VOTERS_MAX) return undefined;
+    const added = member(Number.parseInt(stage.addBox().id, 16));
+    const joined = { kind: "add-learner", member: added } as const;
+    if (voters.length > VOTERS_MIN && this.#random.chance(0.5)) {
+      const dead = this.#random.pick(voters);
+      return { kind: "simple", steps: [{ kind: "remove", raftId: dead }, joined] };
+    }
+    return { kind: "simple", steps: [joined] };
+  }
+}
