@@ -1,6 +1,7 @@
 import sqlite3 from "sqlite3";
 import type { SqlValue } from "../../base/entry.ts";
 import type { Database, DatabaseError, DatabaseErrorKind, Row, RunResult } from "./types.ts";
+import { bindWideIntegers } from "./wide-integers.ts";
 
 /** Prepared statements kept by text; the front-end has some three hundred. */
 const STATEMENTS_MAX = 512;
@@ -37,8 +38,8 @@ class PackageDatabase implements Database {
   }
 
   run(sql: string, values: readonly SqlValue[]): Promise<RunResult> {
-    return this.#inOrder(sql, values, (statement, settle) =>
-      statement.run(values, function (this: sqlite3.RunResult, error: Error | null) {
+    return this.#inOrder(sql, values, (statement, bound, settle) =>
+      statement.run(bound, function (this: sqlite3.RunResult, error: Error | null) {
         // SQLite keeps the last count for statements that change nothing by themselves.
         settle(error, { changes: CHANGES.test(sql) ? this.changes : 0 });
       }),
@@ -51,8 +52,8 @@ class PackageDatabase implements Database {
   }
 
   allRows(sql: string, values: readonly SqlValue[]): Promise<Row[]> {
-    return this.#inOrder<Row[]>(sql, values, (statement, settle) =>
-      statement.all(values, (error: Error | null, rows: unknown[]) => settle(error, rows as Row[])),
+    return this.#inOrder<Row[]>(sql, values, (statement, bound, settle) =>
+      statement.all(bound, (error: Error | null, rows: unknown[]) => settle(error, rows as Row[])),
     ).then((rows) => {
       checkRows(rows);
       return rows;
@@ -75,13 +76,20 @@ class PackageDatabase implements Database {
   #inOrder<T>(
     sql: string,
     values: readonly SqlValue[],
-    start: (statement: sqlite3.Statement, settle: (error: Error | null, value: T) => void) => void,
+    start: (
+      statement: sqlite3.Statement,
+      bound: readonly SqlValue[],
+      settle: (error: Error | null, value: T) => void,
+    ) => void,
   ): Promise<T> {
     const result = this.#tail.then(async () => {
       checkValues(values);
-      const statement = this.#statements.get(sql) ?? (await this.#prepare(sql));
+      const bound = bindWideIntegers(sql, values);
+      const statement = this.#statements.get(bound.sql) ?? (await this.#prepare(bound.sql));
       return new Promise<T>((resolve, reject) => {
-        start(statement, (error, value) => (error === null ? resolve(value) : reject(databaseError(error))));
+        start(statement, bound.values, (error, value) =>
+          error === null ? resolve(value) : reject(databaseError(error)),
+        );
       });
     });
     this.#tail = result.catch(() => undefined);

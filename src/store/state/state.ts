@@ -77,6 +77,7 @@ class SqliteState implements State {
   #durableAppliedIndex: number;
   #listeners: AppliedListener[] = [];
   #failure: CodedError | undefined;
+  #closing: Promise<void> | undefined;
   /** Everything that uses the writer's connection queues here. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -144,7 +145,12 @@ class SqliteState implements State {
     });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#tail;
     this.#failure ??= new CodedError("state-failed", "Cannot use the state: it is closed");
     await this.#parts.readers.close();

@@ -84,6 +84,14 @@ for (const [name, open] of Object.entries(bindings)) {
     assert.equal(await database.all("SELECT count(*) FROM t", []), [[3]]);
   });
 
+  withDatabase("an integer stays an integer, whatever its size and its column", async (database) => {
+    const at = 1_700_000_000_000;
+    const sql = "SELECT typeof(?) AS t, '?' || ?2 AS \"?\", json_array(?) AS j, ?3 = ? AS e -- ?";
+    assert.equal(await database.all(sql, [at, -at, at, at]), [["integer", `?${-at}`, `[${at}]`, 1]]);
+    await database.run("INSERT INTO t VALUES (?, ?, ?)", [1, at, 2 ** 31]);
+    assert.equal(await database.all("SELECT name, typeof(x) AS t FROM t", []), [[String(at), "integer"]]);
+  });
+
   withDatabase("constraint, type and text errors are results of the input", async (database) => {
     await database.run("INSERT INTO t (id, name) VALUES (1, 'a')", []);
     assert.is(await failure(database.run("INSERT INTO t (id, name) VALUES (2, 'a')", [])), "result");
