@@ -66,10 +66,7 @@ export class SetUp {
     if (!session) return refuse(rakpStatus.noResources);
     // Who asks for "the highest" is told what that is on this channel: FreeIPMI does and gives up on a 0.
     const privilege = request.privilege === 0 ? privilegeLevel.administrator : request.privilege;
-    return encodePlain(
-      payloadType.openSessionResponse,
-      encodeOpenResponse({ ...request, privilege }, session.bmcId),
-    );
+    return encodePlain(payloadType.openSessionResponse, encodeOpenResponse({ ...request, privilege }, session.bmcId));
   }
 
   #suiteFor(request: OpenSessionRequest) {
