@@ -25,7 +25,8 @@ test("the BMC that the peers meet below serves our own client first", () =>
     await session.power("off");
     assert.is(host.isOn, false);
     await session.close();
-    assert.is(bmc.activeSessions, 0);
+    // After a power command Close Session is not waited for: it arrives a moment later.
+    while (bmc.activeSessions > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }));
 
 testWith("ipmi_sim", "our client and ipmi_sim: status, GUID, off, on, and suite 17 falls back to 3", (path) =>
