@@ -11,6 +11,8 @@ export interface Founding {
   readonly serveradminPasswordHash: string;
   /** Wall milliseconds, for people. */
   readonly now: number;
+  /** Tables of other folders that are part of schema level 1 (fencing, join tokens), after ours. */
+  readonly schema?: readonly Statement[];
 }
 
 /** The endpoint that OpenNebula's zone 0 has before anybody sets one. */
@@ -34,11 +36,7 @@ export function foundingEntries(founding: Founding): readonly Entry[] {
     statements,
   });
   return [
-    entry(
-      "schema.level-1",
-      1,
-      SCHEMA_LEVEL_1.map((sql) => statement(sql)),
-    ),
+    entry("schema.level-1", 1, [...SCHEMA_LEVEL_1.map((sql) => statement(sql)), ...(founding.schema ?? [])]),
     entry("founding", 2, [...counters(), ...zone(), ...people(founding), ...rules(), ...places()]),
   ];
 }

@@ -1,4 +1,4 @@
-import type { Guard, Outcome, SqlValue, Statement } from "../base/entry.ts";
+import type { Change, Guard, Outcome, Statement } from "../base/entry.ts";
 import type { Caller } from "./caller.ts";
 import type { Query, Row } from "./query.ts";
 import type { Refusal } from "./refusal.ts";
@@ -30,14 +30,18 @@ export interface Context {
   randomHex(bytes: number): string;
 }
 
-/** What a command wants done. `result` is given what the statements returned, in their order. */
+/** What a command wants done. */
 export interface Plan {
   readonly kind: "plan";
   readonly guards: readonly Guard[];
   readonly statements: readonly Statement[];
   readonly tags: readonly string[];
-  readonly result: (rows: Extract<Outcome, { kind: "done" }>["rows"]) => Value;
+  /** What the caller is told, when that is known before (a fresh token); else the command's `result` says it. */
+  readonly value?: Value;
 }
+
+/** What the statements of an entry returned, in their order. */
+export type Returned = Extract<Outcome, { kind: "done" }>["rows"];
 
 /** An answer that needs no entry. */
 export interface Answer {
@@ -62,6 +66,11 @@ export interface WriteCommand<I = Arguments> {
   /** A second round, for what is only known from the first; its rows follow those of the first. */
   readsMore?(rows: Rows, input: I, caller: Caller): readonly Query[];
   plan(rows: Rows, input: I, caller: Caller, context: Context): Plan | Answer | Refusal;
+  /**
+   * What the caller is told once the entry is applied. It is also asked when a repeated request finds its first outcome
+   * in the session table, where there is no plan: so it knows the input and what the statements returned, nothing else.
+   */
+  result(input: I, returned: Returned): Value | Refusal;
   /** What must be done outside of the state before the entry, once the plan is known to be good. */
   prepare?(args: Arguments, world: World): Promise<Refusal | undefined>;
 }
@@ -165,25 +174,22 @@ export function isRefusal(value: unknown): value is Refusal {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "refusal";
 }
 
-/** A plan from a change, with the value that the caller gets. */
-export function plan(
-  change: {
-    readonly guards: readonly Guard[];
-    readonly statements: readonly Statement[];
-    readonly tags: readonly string[];
-  },
-  result: Value | Plan["result"],
-): Plan {
-  return { kind: "plan", ...change, result: typeof result === "function" ? result : () => result };
+/** A plan from a change. */
+export function plan(change: Change, value?: Value): Plan {
+  const { guards, statements, tags } = change;
+  return value === undefined
+    ? { kind: "plan", guards, statements, tags }
+    : { kind: "plan", guards, statements, tags, value };
 }
 
-/** The id that statement `index` returned. */
-export function returnedId(index: number): Plan["result"] {
-  return (rows) => firstNumber(rows[index]);
+/** The result of most commands: the object's id, which is argument 0. */
+export function sameId(args: Arguments): Value {
+  return int(args, 0);
 }
 
-function firstNumber(returned: readonly (readonly SqlValue[])[] | undefined): number {
-  const value = returned?.[0]?.[0];
+/** The result of a creation: the id that its first statement took. */
+export function newId(_input: unknown, returned: Returned): Value {
+  const value = returned[0]?.[0]?.[0];
   if (typeof value !== "number") throw new Error("Cannot read the new id: the entry returned none");
   return value;
 }

@@ -6,9 +6,10 @@ import {
   int,
   ints,
   type Method,
+  newId,
   plan,
   type ReadCommand,
-  returnedId,
+  sameId,
   text,
   type WriteCommand,
 } from "./method.ts";
@@ -73,6 +74,7 @@ interface UserRow {
 /** `one.user.allocate(name, password, driver, groups)` → id. */
 const allocateUser: WriteCommand = {
   kind: "write",
+  result: newId,
   reads: (args) => [
     { sql: "SELECT id FROM user WHERE name=?", values: [text(args, 0)] },
     { sql: "SELECT id,name FROM user_group WHERE id=?", values: [ints(args, 3)[0] ?? USERS_GROUP] },
@@ -93,29 +95,27 @@ const allocateUser: WriteCommand = {
       (text(args, 2) === "" || text(args, 2) === "core" ? undefined : `Driver "${text(args, 2)}" is not supported`) ??
       (taken && `NAME is already taken by USER ${taken.id}.`);
     if (fault !== undefined) return cannotAllocate(USER.noun, fault);
-    return plan(
-      {
-        guards: [],
-        statements: [
-          takeId("user"),
-          statement(
-            `INSERT INTO user(id,name,gid,gname,password) VALUES(${takenId("user")},?,?,?,?)`,
-            name,
-            group.id,
-            group.name,
-            sha256(password),
-          ),
-        ],
-        tags: ["user"],
-      },
-      returnedId(0),
-    );
+    return plan({
+      guards: [],
+      statements: [
+        takeId("user"),
+        statement(
+          `INSERT INTO user(id,name,gid,gname,password) VALUES(${takenId("user")},?,?,?,?)`,
+          name,
+          group.id,
+          group.name,
+          sha256(password),
+        ),
+      ],
+      tags: ["user"],
+    });
   },
 };
 
 /** `one.user.passwd(id, password)` → id; one's own, or by who may manage the user. −1 is the caller. */
 const setPassword: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: userKey,
   reads: (args, caller) => [userById(selfOr(int(args, 0), caller))],
   plan: (rows, args, caller, { sha256 }) => {
@@ -148,6 +148,8 @@ const TOKENS_MAX = 16;
  */
 const login: WriteCommand = {
   kind: "write",
+  result: (args) =>
+    int(args, 2) === 0 ? "" : refusal(CODE.internal, "The token was made, but its answer was lost: ask for another"),
   key: (args) => `user-name:${text(args, 0)}`,
   reads: (args) => [{ sql: "SELECT id,version,name,gid,auth_driver FROM user WHERE name=?", values: [text(args, 0)] }],
   plan: (rows, args, caller, { now, sha256, randomHex }) => {
@@ -196,6 +198,7 @@ const login: WriteCommand = {
 /** `one.user.delete(id)` → id. Oneadmin and serveradmin stay. */
 const deleteUser: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: userKey,
   reads: (args) => [userById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -204,17 +207,14 @@ const deleteUser: WriteCommand = {
     const denied = authorize(caller, ["ADMIN", { type: "USER", id: row.id, gid: row.gid }]);
     if (denied !== undefined) return denied;
     if (row.id <= 1) return refusal(CODE.action, `${row.name} cannot be deleted.`, row.id);
-    return plan(
-      {
-        guards: [versionGuard("user", row)],
-        statements: [
-          statement("DELETE FROM login_token WHERE uid=?", row.id),
-          statement("DELETE FROM user WHERE id=?", row.id),
-        ],
-        tags: ["user", `user:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [versionGuard("user", row)],
+      statements: [
+        statement("DELETE FROM login_token WHERE uid=?", row.id),
+        statement("DELETE FROM user WHERE id=?", row.id),
+      ],
+      tags: ["user", `user:${row.id}`],
+    });
   },
 };
 

@@ -10,6 +10,7 @@ import {
   type Method,
   plan,
   type RaftNumbers,
+  sameId,
   type WriteCommand,
 } from "./method.ts";
 import { authorize, ID, infoCommand, type ObjectKind, plainPoolCommand } from "./object.ts";
@@ -70,6 +71,7 @@ function sameServers(servers: readonly ServerRow[]) {
  */
 const addServer: WriteCommand = {
   kind: "write",
+  result: () => ZONE_ID,
   key: () => "zone",
   reads: () => [allServers()],
   plan: (rows, args, caller) => {
@@ -82,23 +84,20 @@ const addServer: WriteCommand = {
     if (servers.length >= SERVERS_MAX) return refusal(CODE.action, `A zone has at most ${SERVERS_MAX} servers`);
     const same = servers.find((one) => one.name === server["NAME"] || one.endpoint === server["ENDPOINT"]);
     if (same !== undefined) return refusal(CODE.action, `NAME or ENDPOINT is already taken by SERVER ${same.id}.`);
-    return plan(
-      {
-        guards: [sameServers(servers)],
-        statements: [
-          statement(
-            "INSERT INTO server(id,zone_id,name,endpoint,endpoint_grpc) VALUES(?,?,?,?,?)",
-            (servers[servers.length - 1]?.id ?? -1) + 1,
-            ZONE_ID,
-            server["NAME"] ?? "",
-            server["ENDPOINT"] ?? "",
-            server["ENDPOINT_GRPC"] ?? "",
-          ),
-        ],
-        tags: ["zone:0", "server"],
-      },
-      ZONE_ID,
-    );
+    return plan({
+      guards: [sameServers(servers)],
+      statements: [
+        statement(
+          "INSERT INTO server(id,zone_id,name,endpoint,endpoint_grpc) VALUES(?,?,?,?,?)",
+          (servers[servers.length - 1]?.id ?? -1) + 1,
+          ZONE_ID,
+          server["NAME"] ?? "",
+          server["ENDPOINT"] ?? "",
+          server["ENDPOINT_GRPC"] ?? "",
+        ),
+      ],
+      tags: ["zone:0", "server"],
+    });
   },
   prepare: async (args, world) => {
     const given = newServer(args);
@@ -129,6 +128,7 @@ function newServer(args: readonly unknown[]): { readonly server: Vector } | Refu
 /** `one.zone.delserver(zone, server)` → zone id. The box leaves the group of consensus first, then its row goes. */
 const deleteServer: WriteCommand = {
   kind: "write",
+  result: () => ZONE_ID,
   key: () => "zone",
   reads: (args) => [allServers(), zoneById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -139,14 +139,11 @@ const deleteServer: WriteCommand = {
     if (!servers.some((server) => server.id === int(args, 1))) {
       return refusal(CODE.action, "SERVER not found in zone");
     }
-    return plan(
-      {
-        guards: [],
-        statements: [statement("DELETE FROM server WHERE id=?", int(args, 1))],
-        tags: ["zone:0", "server"],
-      },
-      ZONE_ID,
-    );
+    return plan({
+      guards: [],
+      statements: [statement("DELETE FROM server WHERE id=?", int(args, 1))],
+      tags: ["zone:0", "server"],
+    });
   },
   prepare: async (args, world) => {
     const why = await world.membership.remove(int(args, 1));
@@ -168,6 +165,7 @@ const resetServer: LocalCommand = {
 /** `one.zone.enable(zone, flag)` → zone id. A disabled zone answers reads and refuses all writes but this one. */
 const enableZone: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: () => "zone",
   reads: (args) => [zoneById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -175,14 +173,11 @@ const enableZone: WriteCommand = {
     if (zone === undefined) return noSuch(ZONE.noun, int(args, 0));
     const denied = authorize(caller, ["ADMIN", { type: "ZONE", id: zone.id }]);
     if (denied !== undefined) return denied;
-    return plan(
-      {
-        guards: [versionGuard("zone", zone)],
-        statements: [statement("UPDATE zone SET version=version+1,state=? WHERE id=?", flag(args, 1) ? 0 : 1, zone.id)],
-        tags: [`zone:${zone.id}`],
-      },
-      zone.id,
-    );
+    return plan({
+      guards: [versionGuard("zone", zone)],
+      statements: [statement("UPDATE zone SET version=version+1,state=? WHERE id=?", flag(args, 1) ? 0 : 1, zone.id)],
+      tags: [`zone:${zone.id}`],
+    });
   },
 };
 

@@ -8,7 +8,7 @@ import {
   without,
 } from "../attributes.ts";
 import { statement, type Transition, versionGuard } from "../change.ts";
-import { first, int, type Plan, plan, returnedId, text, type WriteCommand } from "../method.ts";
+import { first, int, newId, type Plan, plan, sameId, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, takeId, takenId } from "../object.ts";
 import { CODE, cannotAllocate, noSuch, type Refusal, refusal } from "../refusal.ts";
 import { type FenceSections, sealFence } from "./fence-sections.ts";
@@ -23,6 +23,7 @@ const DRIVERS: readonly string[] = ["kvm", "qemu"];
 /** `one.host.allocate(name, im_mad, vm_mad, cluster)` → id. */
 export const allocateHost: WriteCommand = {
   kind: "write",
+  result: newId,
   reads: (args) => [
     { sql: "SELECT id FROM host WHERE name=?", values: [text(args, 0)] },
     { sql: "SELECT id FROM cluster WHERE id=?", values: [clusterId(int(args, 3))] },
@@ -40,24 +41,21 @@ export const allocateHost: WriteCommand = {
       (taken && `NAME is already taken by HOST ${taken.id}.`);
     if (fault !== undefined) return cannotAllocate("host", fault);
     const shown = shownTemplate({ im_mad: imMad, vm_mad: vmMad, template: "", facts: "" });
-    return plan(
-      {
-        guards: [],
-        statements: [
-          takeId("host"),
-          statement(
-            `INSERT INTO host(id,name,im_mad,vm_mad,cluster_id,shown) VALUES(${takenId("host")},?,?,?,?,?)`,
-            name,
-            imMad,
-            vmMad,
-            cluster,
-            shown,
-          ),
-        ],
-        tags: ["host"],
-      },
-      returnedId(0),
-    );
+    return plan({
+      guards: [],
+      statements: [
+        takeId("host"),
+        statement(
+          `INSERT INTO host(id,name,im_mad,vm_mad,cluster_id,shown) VALUES(${takenId("host")},?,?,?,?,?)`,
+          name,
+          imMad,
+          vmMad,
+          cluster,
+          shown,
+        ),
+      ],
+      tags: ["host"],
+    });
   },
 };
 
@@ -70,6 +68,7 @@ interface HostUpdate {
 /** `one.host.update(id, template, 0 replace | 1 append)` → id. Passwords of FENCE are sealed before the entry is built. */
 export const updateHost: WriteCommand<HostUpdate> = {
   kind: "write",
+  result: ({ id }) => id,
   key: hostKey,
   parse: (args) => {
     const attributes = parseTemplate(text(args, 1));
@@ -93,30 +92,28 @@ export const updateHost: WriteCommand<HostUpdate> = {
       return refusal(CODE.action, "Cannot update template. RESERVED_CPU and RESERVED_MEM take a number or N%", id);
     }
     const template = renderTemplate(sealed.shown);
-    return plan(
-      {
-        guards: [versionGuard("host", row)],
-        statements: [
-          statement(
-            "UPDATE host SET version=version+1,template=?,shown=?,fence=?,reserved_cpu=?,reserved_mem=? WHERE id=?",
-            template,
-            shownTemplate({ ...row, template }),
-            JSON.stringify(sealed.sections),
-            reserved.cpu,
-            reserved.mem,
-            id,
-          ),
-        ],
-        tags: [`host:${id}`, `host-template:${id}`],
-      },
-      id,
-    );
+    return plan({
+      guards: [versionGuard("host", row)],
+      statements: [
+        statement(
+          "UPDATE host SET version=version+1,template=?,shown=?,fence=?,reserved_cpu=?,reserved_mem=? WHERE id=?",
+          template,
+          shownTemplate({ ...row, template }),
+          JSON.stringify(sealed.sections),
+          reserved.cpu,
+          reserved.mem,
+          id,
+        ),
+      ],
+      tags: [`host:${id}`, `host-template:${id}`],
+    });
   },
 };
 
 /** `one.host.delete(id)` → id. */
 export const deleteHost: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: hostKey,
   reads: (args) => [hostById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -125,28 +122,26 @@ export const deleteHost: WriteCommand = {
     const denied = authorize(caller, ["ADMIN", hostResource(row)]);
     if (denied !== undefined) return denied;
     if (row.running_vms > 0) return refusal(CODE.action, "Can not remove a host with running VMs", row.id);
-    return plan(
-      {
-        guards: [
-          versionGuard("host", row),
-          {
-            sql: "SELECT running_vms FROM host WHERE id=?",
-            values: [row.id],
-            expect: [[0]],
-            why: `host ${row.id} has running VMs`,
-          },
-        ],
-        statements: [statement("DELETE FROM host WHERE id=?", row.id)],
-        tags: ["host", `host:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [
+        versionGuard("host", row),
+        {
+          sql: "SELECT running_vms FROM host WHERE id=?",
+          values: [row.id],
+          expect: [[0]],
+          why: `host ${row.id} has running VMs`,
+        },
+      ],
+      statements: [statement("DELETE FROM host WHERE id=?", row.id)],
+      tags: ["host", `host:${row.id}`],
+    });
   },
 };
 
 /** `one.host.rename(id, name)` → id. */
 export const renameHost: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: hostKey,
   reads: (args) => [
     hostById(int(args, 0)),
@@ -161,20 +156,18 @@ export const renameHost: WriteCommand = {
     const taken = first<{ readonly id: number }>(rows, 1);
     const fault = nameFault(name) ?? (taken && `NAME is already taken by HOST ${taken.id}.`);
     if (fault !== undefined) return refusal(CODE.action, `Cannot rename HOST ${row.id}: ${fault}`, row.id);
-    return plan(
-      {
-        guards: [versionGuard("host", row)],
-        statements: [statement("UPDATE host SET version=version+1,name=? WHERE id=?", name, row.id)],
-        tags: [`host:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [versionGuard("host", row)],
+      statements: [statement("UPDATE host SET version=version+1,name=? WHERE id=?", name, row.id)],
+      tags: [`host:${row.id}`],
+    });
   },
 };
 
 /** `one.host.status(id, 0 enable | 1 disable | 2 offline)` → id. */
 export const setHostStatus: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: hostKey,
   reads: (args) => [hostById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -196,7 +189,7 @@ const STATUS: Readonly<Record<number, (host: HostRow) => Transition>> = {
 
 /** A transition as a plan that gives the object's id, or the refusal that it is not legal now. */
 function planOf(transition: Transition, id: number): Plan | Refusal {
-  return transition.ok ? plan(transition.change, id) : refusal(CODE.action, transition.why, id);
+  return transition.ok ? plan(transition.change) : refusal(CODE.action, transition.why, id);
 }
 
 /** Attributes that are not the user's: they are shown, and a client that edits what it was shown sends them back. */

@@ -1,7 +1,7 @@
 import { type Attributes, getText, isTemplateError, parseTemplate, renderTemplate, without } from "../attributes.ts";
 import { statement, versionGuard } from "../change.ts";
 import { DATASTORE } from "../datastore.ts";
-import { first, int, type Method, plan, returnedId, text, type WriteCommand } from "../method.ts";
+import { first, int, type Method, newId, plan, sameId, text, type WriteCommand } from "../method.ts";
 import {
   authorize,
   ID,
@@ -46,6 +46,7 @@ const READY = 1;
  */
 const allocateImage: WriteCommand<NewImage> = {
   kind: "write",
+  result: newId,
   parse: (args) => {
     const attributes = parseTemplate(text(args, 0));
     if (isTemplateError(attributes)) return cannotAllocate(IMAGE.noun, attributes.error);
@@ -79,43 +80,41 @@ const allocateImage: WriteCommand<NewImage> = {
     if (!caller.isAdmin && !image.path.startsWith(`${datastore.base_path}/`)) {
       return cannotAllocate(IMAGE.noun, `Not allowed to use image file ${image.path}`);
     }
-    return plan(
-      {
-        guards: [],
-        statements: [
-          takeId("image"),
-          statement(
-            `INSERT INTO image(id,name,uid,gid,uname,gname,permissions,type,persistent,regtime,modtime,source,path,format,size_mb,state,datastore_id,template)
+    return plan({
+      guards: [],
+      statements: [
+        takeId("image"),
+        statement(
+          `INSERT INTO image(id,name,uid,gid,uname,gname,permissions,type,persistent,regtime,modtime,source,path,format,size_mb,state,datastore_id,template)
 VALUES(${takenId("image")},?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-            image.name,
-            caller.uid,
-            caller.gid,
-            caller.name,
-            caller.gname,
-            DEFAULT_PERMISSIONS,
-            image.type,
-            image.persistent ? 1 : 0,
-            now,
-            now,
-            image.path,
-            image.path,
-            image.format,
-            image.sizeMb,
-            READY,
-            image.datastoreId,
-            renderTemplate(image.attributes),
-          ),
-        ],
-        tags: ["image"],
-      },
-      returnedId(0),
-    );
+          image.name,
+          caller.uid,
+          caller.gid,
+          caller.name,
+          caller.gname,
+          DEFAULT_PERMISSIONS,
+          image.type,
+          image.persistent ? 1 : 0,
+          now,
+          now,
+          image.path,
+          image.path,
+          image.format,
+          image.sizeMb,
+          READY,
+          image.datastoreId,
+          renderTemplate(image.attributes),
+        ),
+      ],
+      tags: ["image"],
+    });
   },
 };
 
 /** `one.image.delete(id)` → id: forgets it. The file stays, as we did not make it. */
 const deleteImage: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: (args) => `image:${int(args, 0)}`,
   reads: (args) => [{ sql: `SELECT ${IMAGE_COLUMNS} FROM image WHERE id=?`, values: [int(args, 0)] }],
   plan: (rows, args, caller) => {
@@ -124,14 +123,11 @@ const deleteImage: WriteCommand = {
     const denied = authorize(caller, ["MANAGE", resourceOf(IMAGE, row)]);
     if (denied !== undefined) return denied;
     if (row.running_vms > 0) return refusal(CODE.action, `There are ${row.running_vms} VMs using it.`, row.id);
-    return plan(
-      {
-        guards: [versionGuard("image", row)],
-        statements: [statement("DELETE FROM image WHERE id=?", row.id)],
-        tags: [`image:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [versionGuard("image", row)],
+      statements: [statement("DELETE FROM image WHERE id=?", row.id)],
+      tags: [`image:${row.id}`],
+    });
   },
 };
 

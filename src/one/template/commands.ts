@@ -9,7 +9,7 @@ import {
   without,
 } from "../attributes.ts";
 import { statement, versionGuard } from "../change.ts";
-import { first, int, plan, returnedId, text, type WriteCommand } from "../method.ts";
+import { first, int, newId, plan, sameId, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, resourceOf, takeId, takenId } from "../object.ts";
 import type { Query } from "../query.ts";
 import { CODE, cannotAllocate, noSuch, type Refusal, refusal } from "../refusal.ts";
@@ -27,6 +27,7 @@ interface NewTemplate {
 /** `one.template.allocate(template)` → id. */
 export const allocateTemplate: WriteCommand<NewTemplate> = {
   kind: "write",
+  result: newId,
   parse: (args) => {
     const attributes = parseTemplate(text(args, 0));
     if (isTemplateError(attributes)) return cannotAllocate(TEMPLATE.noun, attributes.error);
@@ -42,27 +43,24 @@ export const allocateTemplate: WriteCommand<NewTemplate> = {
     const taken = first<{ readonly id: number }>(rows, 0);
     if (taken !== undefined) return cannotAllocate(TEMPLATE.noun, `NAME is already taken by TEMPLATE ${taken.id}.`);
     const id = takenId("template");
-    return plan(
-      {
-        guards: [],
-        statements: [
-          takeId("template"),
-          statement(
-            `INSERT INTO template(id,name,uid,gid,uname,gname,permissions,regtime,template) VALUES(${id},coalesce(?,'template-'||${id}),?,?,?,?,?,?,?)`,
-            name ?? null,
-            caller.uid,
-            caller.gid,
-            caller.name,
-            caller.gname,
-            DEFAULT_PERMISSIONS,
-            now,
-            renderTemplate(attributes),
-          ),
-        ],
-        tags: ["template"],
-      },
-      returnedId(0),
-    );
+    return plan({
+      guards: [],
+      statements: [
+        takeId("template"),
+        statement(
+          `INSERT INTO template(id,name,uid,gid,uname,gname,permissions,regtime,template) VALUES(${id},coalesce(?,'template-'||${id}),?,?,?,?,?,?,?)`,
+          name ?? null,
+          caller.uid,
+          caller.gid,
+          caller.name,
+          caller.gname,
+          DEFAULT_PERMISSIONS,
+          now,
+          renderTemplate(attributes),
+        ),
+      ],
+      tags: ["template"],
+    });
   },
 };
 
@@ -75,6 +73,7 @@ interface TemplateUpdate {
 /** `one.template.update(id, template, 0 replace | 1 append)` → id. */
 export const updateTemplate: WriteCommand<TemplateUpdate> = {
   kind: "write",
+  result: ({ id }) => id,
   key: templateKey,
   parse: (args) => {
     const attributes = parseUpdate(text(args, 1), int(args, 0));
@@ -88,22 +87,20 @@ export const updateTemplate: WriteCommand<TemplateUpdate> = {
     const denied = authorize(caller, ["MANAGE", resourceOf(TEMPLATE, row)]);
     if (denied !== undefined) return denied;
     const merged = append ? mergeAttributes(parseStored(row.template), attributes) : attributes;
-    return plan(
-      {
-        guards: [versionGuard("template", row)],
-        statements: [
-          statement("UPDATE template SET version=version+1,template=? WHERE id=?", renderTemplate(merged), id),
-        ],
-        tags: [`template:${id}`],
-      },
-      id,
-    );
+    return plan({
+      guards: [versionGuard("template", row)],
+      statements: [
+        statement("UPDATE template SET version=version+1,template=? WHERE id=?", renderTemplate(merged), id),
+      ],
+      tags: [`template:${id}`],
+    });
   },
 };
 
 /** `one.template.delete(id)` → id. Its images stay; a client that asks for them gone too is told so. */
 export const deleteTemplate: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: templateKey,
   reads: (args) => [templateById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -111,20 +108,18 @@ export const deleteTemplate: WriteCommand = {
     if (row === undefined) return noSuch(TEMPLATE.noun, int(args, 0));
     const denied = authorize(caller, ["MANAGE", resourceOf(TEMPLATE, row)]);
     if (denied !== undefined) return denied;
-    return plan(
-      {
-        guards: [versionGuard("template", row)],
-        statements: [statement("DELETE FROM template WHERE id=?", row.id)],
-        tags: [`template:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [versionGuard("template", row)],
+      statements: [statement("DELETE FROM template WHERE id=?", row.id)],
+      tags: [`template:${row.id}`],
+    });
   },
 };
 
 /** `one.template.rename(id, name)` → id. */
 export const renameTemplate: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: templateKey,
   reads: (args) => [
     templateById(int(args, 0)),
@@ -142,14 +137,11 @@ export const renameTemplate: WriteCommand = {
     const taken = first<{ readonly id: number }>(rows, 1);
     const fault = nameFault(name) ?? (taken && `NAME is already taken by TEMPLATE ${taken.id}.`);
     if (fault !== undefined) return refusal(CODE.action, `Cannot rename TEMPLATE ${row.id}: ${fault}`, row.id);
-    return plan(
-      {
-        guards: [versionGuard("template", row)],
-        statements: [statement("UPDATE template SET version=version+1,name=? WHERE id=?", name, row.id)],
-        tags: [`template:${row.id}`],
-      },
-      row.id,
-    );
+    return plan({
+      guards: [versionGuard("template", row)],
+      statements: [statement("UPDATE template SET version=version+1,name=? WHERE id=?", name, row.id)],
+      tags: [`template:${row.id}`],
+    });
   },
 };
 

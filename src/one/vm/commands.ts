@@ -9,7 +9,7 @@ import {
 import type { Operation } from "../caller.ts";
 import { statement, type Transition, versionGuard } from "../change.ts";
 import { type HostRow, hostById } from "../host/row.ts";
-import { type Context, first, flag, int, type Plan, plan, text, type WriteCommand } from "../method.ts";
+import { type Context, first, flag, int, type Plan, plan, sameId, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, resourceOf } from "../object.ts";
 import { CODE, noSuch, type Refusal, refusal } from "../refusal.ts";
 import { VM } from "./kind.ts";
@@ -72,6 +72,7 @@ const NOT_YET: readonly string[] = ["suspend", "stop", "undeploy", "undeploy-har
 /** `one.vm.action(action, id)` → id. */
 export const actOnVm: WriteCommand = {
   kind: "write",
+  result: (args) => int(args, 1),
   key: (args) => `vm:${int(args, 1)}`,
   reads: (args) => [vmById(int(args, 1))],
   plan: (rows, args, caller, { now }) => {
@@ -86,7 +87,7 @@ export const actOnVm: WriteCommand = {
     const denied = authorize(caller, [operation, resourceOf(VM, vm)]);
     if (denied !== undefined) return denied;
     const moved = step(vm, now);
-    if (moved.ok) return plan(moved.change, id);
+    if (moved.ok) return plan(moved.change);
     const running = NOT_YET.includes(name) && vm.lcm_state === LCM_STATE.running;
     return fault(
       running ? "This action is not supported" : `This action is not available for state ${vmPhaseName(vm)}`,
@@ -120,6 +121,7 @@ const RECOVERY: readonly (readonly [string, Step])[] = [
 /** `one.vm.recover(id, 0 failure | 1 success | 2 retry | 3 delete | 4 delete-recreate | 5 delete-db)` → id. */
 export const recoverVm: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: vmKey,
   reads: (args) => [vmById(int(args, 0))],
   plan: (rows, args, caller, { now }) => {
@@ -131,7 +133,7 @@ export const recoverVm: WriteCommand = {
     const recovery = RECOVERY[int(args, 1)];
     if (recovery === undefined) return refusal(CODE.action, "Wrong recovery operation code", id);
     const moved = recovery[1](vm, now);
-    if (moved.ok) return plan(moved.change, id);
+    if (moved.ok) return plan(moved.change);
     return refusal(CODE.action, `Recovery operation ${recovery[0]} is not available for state ${vmPhaseName(vm)}`, id);
   },
 };
@@ -139,6 +141,7 @@ export const recoverVm: WriteCommand = {
 /** `one.vm.deploy(id, host, enforce capacity, system datastore)` → id. */
 export const deployVm: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: vmKey,
   reads: (args) => [vmById(int(args, 0)), hostById(int(args, 1))],
   plan: (rows, args, caller, context) => {
@@ -166,7 +169,7 @@ function deploy(vm: VmRow, host: HostRow, enforce: boolean, { now }: Context): P
     host.total_mem - host.reserved_mem - host.mem_usage >= vm.memory;
   if (enforce && !room) return fault(`Not enough capacity in host ${host.name}`);
   const moved = placed(vm, host, now, { enforce });
-  return moved.ok ? plan(moved.change, vm.id) : fault(moved.why);
+  return moved.ok ? plan(moved.change) : fault(moved.why);
 }
 
 const HOST_MONITORED = 2;
@@ -174,6 +177,7 @@ const HOST_MONITORED = 2;
 /** `one.vm.update(id, user template, 0 replace | 1 append)` → id. */
 export const updateVm: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: vmKey,
   reads: (args) => [vmById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -186,22 +190,18 @@ export const updateVm: WriteCommand = {
     if (isTemplateError(attributes)) return refusal(CODE.action, `Cannot update template. ${attributes.error}`, id);
     const own = without(attributes, "ERROR");
     const merged = int(args, 2) === 1 ? mergeAttributes(parseStored(vm.user_template), own) : own;
-    return plan(
-      {
-        guards: [versionGuard("vm", vm)],
-        statements: [
-          statement("UPDATE vm SET version=version+1,user_template=? WHERE id=?", renderTemplate(merged), id),
-        ],
-        tags: [`vm:${id}`],
-      },
-      id,
-    );
+    return plan({
+      guards: [versionGuard("vm", vm)],
+      statements: [statement("UPDATE vm SET version=version+1,user_template=? WHERE id=?", renderTemplate(merged), id)],
+      tags: [`vm:${id}`],
+    });
   },
 };
 
 /** `one.vm.rename(id, name)` → id. */
 export const renameVm: WriteCommand = {
   kind: "write",
+  result: sameId,
   key: vmKey,
   reads: (args) => [vmById(int(args, 0))],
   plan: (rows, args, caller) => {
@@ -212,14 +212,11 @@ export const renameVm: WriteCommand = {
     const fault = nameFault(text(args, 1));
     if (denied !== undefined) return denied;
     if (fault !== undefined) return refusal(CODE.action, `Cannot rename VM ${id}: ${fault}`, id);
-    return plan(
-      {
-        guards: [versionGuard("vm", vm)],
-        statements: [statement("UPDATE vm SET version=version+1,name=? WHERE id=?", text(args, 1), id)],
-        tags: [`vm:${id}`],
-      },
-      id,
-    );
+    return plan({
+      guards: [versionGuard("vm", vm)],
+      statements: [statement("UPDATE vm SET version=version+1,name=? WHERE id=?", text(args, 1), id)],
+      tags: [`vm:${id}`],
+    });
   },
 };
 

@@ -10,18 +10,7 @@ import {
 import type { Caller } from "../caller.ts";
 import { statement } from "../change.ts";
 import { IMAGE, IMAGE_COLUMNS, type ImageRow } from "../image/kind.ts";
-import {
-  all,
-  type Context,
-  first,
-  flag,
-  int,
-  type Plan,
-  plan,
-  returnedId,
-  text,
-  type WriteCommand,
-} from "../method.ts";
+import { all, type Context, first, flag, int, newId, type Plan, plan, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, resourceOf, takeId, takenId } from "../object.ts";
 import type { Query } from "../query.ts";
 import { cannotAllocate, noSuch, type Refusal } from "../refusal.ts";
@@ -39,6 +28,7 @@ interface NewVm {
 /** `one.vm.allocate(template, hold)` → id: PENDING, or HOLD. */
 export const allocateVm: WriteCommand<NewVm> = {
   kind: "write",
+  result: newId,
   parse: (args) => {
     const attributes = parseTemplate(text(args, 0));
     if (isTemplateError(attributes)) return cannotAllocate(VM.noun, attributes.error);
@@ -59,6 +49,7 @@ interface Instance {
 /** `one.template.instantiate(id, name, hold, extra template)` → id of the VM. */
 export const instantiateTemplate: WriteCommand<Instance> = {
   kind: "write",
+  result: newId,
   parse: (args) => {
     const extra = parseTemplate(text(args, 3));
     if (isTemplateError(extra)) return cannotAllocate(VM.noun, extra.error);
@@ -108,40 +99,37 @@ function create(birth: Birth, caller: Caller, context: Context): Plan | Refusal 
   if (fault !== undefined || "fault" in made) return cannotAllocate(VM.noun, fault ?? "");
   const id = takenId("vm");
   const state = birth.hold ? VM_STATE.hold : VM_STATE.pending;
-  return plan(
-    {
-      guards: made.images.map((image) => ({
-        sql: "SELECT version FROM image WHERE id=?",
-        values: [image.id],
-        expect: [[image.version]],
-        why: `image ${image.id} was changed meanwhile`,
-      })),
-      statements: [
-        takeId("vm"),
-        statement(
-          `INSERT INTO vm(id,name,uid,gid,uname,gname,permissions,state,prev_state,stime,cpu,memory,template,user_template,short_template)
+  return plan({
+    guards: made.images.map((image) => ({
+      sql: "SELECT version FROM image WHERE id=?",
+      values: [image.id],
+      expect: [[image.version]],
+      why: `image ${image.id} was changed meanwhile`,
+    })),
+    statements: [
+      takeId("vm"),
+      statement(
+        `INSERT INTO vm(id,name,uid,gid,uname,gname,permissions,state,prev_state,stime,cpu,memory,template,user_template,short_template)
 VALUES(${id},coalesce(?,'one-'||${id}),?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-          name ?? null,
-          caller.uid,
-          caller.gid,
-          caller.name,
-          caller.gname,
-          DEFAULT_PERMISSIONS,
-          state,
-          state,
-          context.now,
-          made.cpu,
-          made.memory,
-          made.template,
-          made.userTemplate,
-          made.shortTemplate,
-        ),
-        ...made.images.flatMap(takeImage),
-      ],
-      tags: ["vm", ...made.images.map((image) => `image:${image.id}`)],
-    },
-    returnedId(0),
-  );
+        name ?? null,
+        caller.uid,
+        caller.gid,
+        caller.name,
+        caller.gname,
+        DEFAULT_PERMISSIONS,
+        state,
+        state,
+        context.now,
+        made.cpu,
+        made.memory,
+        made.template,
+        made.userTemplate,
+        made.shortTemplate,
+      ),
+      ...made.images.flatMap(takeImage),
+    ],
+    tags: ["vm", ...made.images.map((image) => `image:${image.id}`)],
+  });
 }
 
 /** The image is in use by the VM that this entry makes: USED_PERS when it is persistent, else USED. */

@@ -1,0 +1,91 @@
+import { CodedError } from "../base/error.ts";
+import type { FrontEnd } from "./front-end.ts";
+import { readRequestId } from "./request-id.ts";
+import { encodeFault } from "./xmlrpc/encode.ts";
+import { FAULT, Fault } from "./xmlrpc/fault.ts";
+
+/** A call's longest body: four of the largest templates, entity-escaped. */
+export const BODY_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Calls that may be under way at once; each holds its body and its answer. */
+const CALLS_MAX = 1024;
+
+/** A connection on which nothing moves for this long is closed: longer than a write may be held. */
+const IDLE_SECONDS = 60;
+
+export interface HttpOptions {
+  /** Address to listen on; default all. */
+  readonly hostname?: string;
+  /** 2633 on a box; 0 takes a free one. */
+  readonly port: number;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Stops listening; with `true` open connections are cut. */
+  stop(cut: boolean): Promise<void>;
+}
+
+/**
+ * Serves `POST /RPC2`: HTTP/1.0 and 1.1, kept-alive connections.
+ *
+ * @throws CodedError "listen-failed".
+ */
+export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer {
+  let underWay = 0;
+  const rpc = async (request: Request): Promise<Response> => {
+    if (underWay >= CALLS_MAX) return plain(503, "too many calls are under way\n", { "Retry-After": "1" });
+    underWay++;
+    try {
+      const body = await readBody(request);
+      const answer =
+        typeof body === "string"
+          ? await frontEnd.answer(body, readRequestId(request.headers.get("Ringfence-Request")))
+          : encodeFault(body);
+      return new Response(answer, { headers: XML });
+    } finally {
+      underWay--;
+    }
+  };
+  try {
+    const server = Bun.serve({
+      hostname: options.hostname ?? "0.0.0.0",
+      port: options.port,
+      maxRequestBodySize: BODY_SIZE_BYTES_MAX,
+      idleTimeout: IDLE_SECONDS,
+      fetch: (request) => {
+        if (!isRpcPath(request.url)) return plain(404, "only /RPC2 is here\n");
+        return request.method === "POST" ? rpc(request) : plain(405, "only POST\n", { Allow: "POST" });
+      },
+      error: () => plain(500, "internal error, see the log of this box\n"),
+    });
+    return { port: server.port ?? options.port, stop: (cut) => server.stop(cut) };
+  } catch (error) {
+    throw new CodedError("listen-failed", `Cannot listen on port ${options.port}`, error);
+  }
+}
+
+const XML = { "Content-Type": "text/xml; charset=utf-8" };
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The body as text; bytes that are not UTF-8 are no XML that we read. */
+async function readBody(request: Request): Promise<string | Fault> {
+  try {
+    return decoder.decode(await request.arrayBuffer());
+  } catch (error) {
+    if (error instanceof TypeError) return new Fault(FAULT.parse, "Call is not valid XML-RPC: it is not UTF-8");
+    throw error;
+  }
+}
+
+/** Cheaper than a URL: the path is what stands between the host and a question mark. */
+function isRpcPath(url: string): boolean {
+  const from = url.indexOf("/", url.indexOf("://") + 3);
+  const question = url.indexOf("?", from);
+  return url.slice(from, question === -1 ? undefined : question) === "/RPC2";
+}
+
+function plain(status: number, text: string, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(text, { status, headers: { "Content-Type": "text/plain", ...headers } });
+}
