@@ -34,7 +34,7 @@ export class Deadline {
 
   /**
    * Waits for what `start` resolves, at most `limitMs` and never beyond the deadline. Resolves undefined when the time
-   * is over; rejects when aborted or when `start` rejects. `start` returns how to stop listening.
+   * is over; rejects when aborted, or when `start` rejects or throws. `start` returns how to stop listening.
    */
   wait<T>(
     limitMs: number,
@@ -56,11 +56,15 @@ export class Deadline {
         settle(() => reject(new IpmiError("aborted", "Cannot go on: the caller aborted the operation")));
       const timer = setTimeout(() => settle(() => resolve(undefined)), Math.min(limitMs, this.remainingMs()));
       this.#signal?.addEventListener("abort", onAbort);
-      stop = start(
-        (value) => settle(() => resolve(value)),
-        (error) => settle(() => reject(error)),
-      );
-      if (isSettled) stop();
+      try {
+        stop = start(
+          (value) => settle(() => resolve(value)),
+          (error) => settle(() => reject(error)),
+        );
+        if (isSettled) stop();
+      } catch (error) {
+        settle(() => reject(error));
+      }
     });
   }
 }

@@ -41,6 +41,8 @@ export interface HandshakeOptions {
   readonly privilege: number;
   readonly suite: Suite;
   readonly quirks: Quirks;
+  /** Whether Get Channel Authentication Capabilities comes first. */
+  readonly asksCapabilities: boolean;
   readonly beforeSend: (() => boolean) | undefined;
   readonly answerTimeoutMs: number;
 }
@@ -72,7 +74,7 @@ export async function shakeHands(
   ) => exchange(link, options, deadline, timeoutMs, step, tag, datagram, type, decode);
 
   // A hint only: its flags are wrong on several boards, and a BMC that ignores it may still open a session.
-  if (!quirks.noAuthCapabilities) await askCapabilities(link, options.privilege, deadline, timeoutMs);
+  if (options.asksCapabilities) await askCapabilities(link, options.privilege, deadline, timeoutMs);
 
   const openTag = randomInt(256);
   const opened = await ask(

@@ -68,8 +68,10 @@ export async function openSession(options: OpenOptions): Promise<Session> {
     const link = await openLink(handshake.link, deadline, usedPorts);
     usedPorts.add(link.localPort);
     try {
+      // Only the first time: unanswered, it would take time from the messages that count.
+      const asksCapabilities = round === 0 && !handshake.quirks.noAuthCapabilities;
       const timeoutMs = handshake.answerTimeoutMs * 2 ** round;
-      return await attempt(link, { ...handshake, suite }, deadline, timeoutMs, options.signal);
+      return await attempt(link, { ...handshake, suite, asksCapabilities }, deadline, timeoutMs, options.signal);
     } catch (error) {
       link.close();
       if (!(error instanceof IpmiError)) throw error;
@@ -103,7 +105,7 @@ function isTransient(error: IpmiError): boolean {
   return error.code === "no-answer" || error.status === 0x02 || error.status === 0x08;
 }
 
-function checked(options: OpenOptions): Omit<HandshakeOptions, "suite"> {
+function checked(options: OpenOptions): Omit<HandshakeOptions, "suite" | "asksCapabilities"> {
   const user = Buffer.from(options.user, "utf8");
   const password = Buffer.from(options.password);
   if (user.length > USER_BYTES_MAX) {

@@ -15,11 +15,11 @@ export interface LinkOptions {
 /** A connected UDP socket: the kernel drops what comes from elsewhere and reports that nothing listens there. */
 export interface UdpLink {
   readonly localPort: number;
-  /** Hands one datagram to the kernel; `onError` is told when the kernel refuses it. */
+  /** Hands one datagram to the kernel; `onError` is told when the kernel refuses it. Throws `closed` after `close`. */
   send(datagram: Buffer): void;
   /** Listens until the returned function is called. Datagrams that are not IPMI are left out. */
   listen(onPacket: (packet: Packet) => void, onError: (error: IpmiError) => void): () => void;
-  /** Closes after what was sent has reached the kernel. */
+  /** Closes after what was sent has reached the kernel. Whoever still listens is told `closed`. */
   close(): void;
 }
 
@@ -103,6 +103,7 @@ function linkOf(socket: Socket, options: LinkOptions): UdpLink {
   return {
     localPort: socket.address().port,
     send(datagram) {
+      if (isClosed) throw closedError(options);
       sendsInFlight++;
       socket.send(datagram, (error) => {
         sendsInFlight--;
@@ -121,9 +122,14 @@ function linkOf(socket: Socket, options: LinkOptions): UdpLink {
     close() {
       if (isClosed) return;
       isClosed = true;
+      for (const listener of [...errorListeners]) listener(closedError(options));
       closeWhenSent();
     },
   };
+}
+
+function closedError(options: LinkOptions): IpmiError {
+  return new IpmiError("closed", `Cannot go on with ${options.address}: the session was closed`);
 }
 
 function closeQuietly(socket: Socket): void {

@@ -26,6 +26,8 @@ export interface FirmwareFlaws {
   readonly refusesOffWhenOff?: boolean;
   /** A suite that is disabled is refused with this RMCP+ status and not with 11h. */
   readonly disabledSuiteStatus?: number;
+  /** Open Session agrees to cipher suite 0: the famous hole. It goes no further here. */
+  readonly acceptsSuiteZero?: boolean;
   /** Suites that are listed although they are refused. */
   readonly listsAlso?: readonly SuiteId[];
 }

@@ -1,4 +1,4 @@
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { privilegeLevel } from "../codec/commands.ts";
 import {
   decodeOpenRequest,
@@ -59,6 +59,10 @@ export class SetUp {
     const suite = this.#suiteFor(request);
     const refuse = (status: number) =>
       encodePlain(payloadType.openSessionResponse, encodeRefusal(request.tag, status, request.consoleId));
+    const asksSuiteZero = Object.values(request.algorithms).every((algorithm) => algorithm === 0);
+    if (asksSuiteZero && flaws.acceptsSuiteZero) {
+      return encodePlain(payloadType.openSessionResponse, encodeOpenResponse(request, randomInt(1, 2 ** 32)));
+    }
     if (!suite) return refuse(flaws.disabledSuiteStatus ?? rakpStatus.noMatchingSuite);
     const session = faults.has("slots-full")
       ? undefined

@@ -1,5 +1,3 @@
-import type { Suite } from "./suites.ts";
-
 /** RMCP+ status codes (IPMI 2.0 table 13-15) that this package tells apart. */
 export const rakpStatus = {
   ok: 0x00,
@@ -89,7 +87,7 @@ export interface Rakp4 {
 }
 
 /** RMCP+ Open Session Request (IPMI 2.0 table 13-9). */
-export function encodeOpenRequest(tag: number, privilege: number, consoleId: number, suite: Suite): Buffer {
+export function encodeOpenRequest(tag: number, privilege: number, consoleId: number, suite: Algorithms): Buffer {
   const message = Buffer.alloc(OPEN_REQUEST_BYTES);
   message[0] = tag;
   message[1] = privilege;

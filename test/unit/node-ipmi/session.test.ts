@@ -8,6 +8,7 @@ import { decodePacket, payloadType } from "../../../src/node-ipmi/codec/packet.t
 import type { SuiteId } from "../../../src/node-ipmi/codec/suites.ts";
 import { IpmiError, type IpmiErrorCode } from "../../../src/node-ipmi/errors.ts";
 import { type OpenOptions, openSession } from "../../../src/node-ipmi/open-session.ts";
+import { probeSuiteZero } from "../../../src/node-ipmi/probe-suite-zero.ts";
 import type { Quirks } from "../../../src/node-ipmi/quirks.ts";
 
 const ADDRESS = "127.0.0.1";
@@ -447,6 +448,24 @@ test("pacing keeps the least time between two requests", () =>
     assert.ok(performance.now() - start >= 100);
     await session.close();
   }));
+
+test("close ends at once what is on its way and what waits", () =>
+  withBmc({}, async ({ bmc, open }) => {
+    const session = await open();
+    await bmc.inject({ fault: "silent" });
+    const start = performance.now();
+    const pending = [session.chassisStatus(), session.deviceId()].map((request) => failsWith("closed", request));
+    await session.close();
+    await Promise.all(pending);
+    assert.ok(performance.now() - start < 500);
+  }));
+
+test("a BMC that agrees to suite 0 is found out, others are not accused", async () => {
+  const probe = ({ bmc }: Bed) => probeSuiteZero({ address: ADDRESS, port: bmc.port });
+  await withBmc({}, async (bed) => assert.is(await probe(bed), false));
+  await withBmc({ flaws: { acceptsSuiteZero: true } }, async (bed) => assert.is(await probe(bed), true));
+  await failsWith("no-bmc", probeSuiteZero({ address: ADDRESS, port: await closedPort() }));
+});
 
 test("noise on the port disturbs neither side", () =>
   withBmc({}, async ({ bmc, open }) => {
