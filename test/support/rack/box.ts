@@ -48,7 +48,7 @@ export function boxSoftware(place: Place, plan: NodePlan, state: RackState, bun:
       `echo "$(date -Is) ${plan.name} boots"`,
       // libuv's default of 4 threads would let four slow disk calls hold up all others.
       "export UV_THREADPOOL_SIZE=16",
-      `if [ -e ${quote(`${source}/supervisor.ts`)} ]; then service ${quote(bun)} ${quote(`${source}/supervisor.ts`)} & fi`,
+      state.bare ? "" : `service ${quote(bun)} ${quote(`${source}/supervisor.ts`)} &`,
       "",
     ].join("\n"),
   };

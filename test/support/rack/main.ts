@@ -17,7 +17,8 @@ import { down, up, waitReady } from "./up.ts";
 
 const usage = `rack: three boxes, their hypervisors and their switches on this machine
 
-  rack up [--boxes 3] [--hosts 2] [--tier fast|linux] [--profile default|fast] [--oned-conf FILE]
+  rack up [--boxes 3] [--hosts 2] [--tier fast|linux] [--profile default|fast]
+          [--oned-conf FILE] [--bare]             --bare: boxes run nothing
   rack status [--json]
   rack down [--cache]                       removes all; with --cache the built guest kernel too
   rack power on|off|cycle NODE [--plug]     hosts: by their BMC, unless --plug
@@ -35,7 +36,17 @@ const usage = `rack: three boxes, their hypervisors and their switches on this m
   --rack NAME before or after any command: another rack beside this one (or RINGFENCE_RACK=NAME)`;
 
 const knownOptions = {
-  ...{ boxes: true, hosts: true, tier: true, profile: true, "oned-conf": true, json: false, cache: false, plug: false },
+  ...{
+    boxes: true,
+    hosts: true,
+    tier: true,
+    profile: true,
+    "oned-conf": true,
+    json: false,
+    cache: false,
+    plug: false,
+    bare: false,
+  },
   ...{ network: true, signal: true, lines: true, rack: true, help: false },
 };
 
@@ -51,6 +62,7 @@ const commands: Readonly<Record<string, Command>> = {
       ...optional("hosts", wholeNumber("--hosts", options.get("hosts"))),
       ...optional("tier", choice("--tier", options.get("tier"), tiers)),
       ...optional("profile", choice("--profile", options.get("profile"), profiles)),
+      ...(options.has("bare") ? { bare: true } : {}),
       ...(text === undefined ? {} : { onedConf: () => text }),
     });
     const size = `${state.boxes} boxes, ${state.hosts} hosts`;

@@ -26,9 +26,9 @@ export async function pressPower(place: Place, host: NodePlan, action: "on" | "o
     "-f",
     bmcPasswordFile(place),
     "-N",
-    "2",
+    "1",
     "-R",
-    "3",
+    "2",
   ];
   const result = await run([...inNamespace(place, "client"), "ipmitool", ...login, "chassis", "power", action]);
   if (result.code !== 0) {

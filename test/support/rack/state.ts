@@ -16,6 +16,8 @@ export interface RackSize {
   readonly hosts: number;
   readonly tier: Tier;
   readonly profile: Profile;
+  /** Boxes that run nothing: for tests that stand in for the product. */
+  readonly bare: boolean;
 }
 
 /** state.json. Everything that `down` removes is written here before it is made. */

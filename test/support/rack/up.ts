@@ -28,7 +28,7 @@ export interface UpResult {
   readonly started: readonly string[];
 }
 
-const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "default" };
+const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "default", bare: false };
 
 /** Builds the rack, or what is missing of it, and waits until its hosts answer. Nodes that were switched off stay off. */
 export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
@@ -87,7 +87,7 @@ export function down(place: Place, options: { readonly cache?: boolean } = {}): 
 function claim(place: Place, options: UpOptions): RackState {
   const existing = readState(place);
   if (existing !== undefined) {
-    for (const key of ["boxes", "hosts", "tier", "profile"] as const) {
+    for (const key of ["boxes", "hosts", "tier", "profile", "bare"] as const) {
       const wanted = options[key];
       if (wanted === undefined || wanted === existing[key]) continue;
       throw new CodedError(
@@ -97,7 +97,7 @@ function claim(place: Place, options: UpOptions): RackState {
     }
     return existing;
   }
-  const { boxes, hosts, tier, profile } = { ...sizeDefault, ...withoutUndefined(options) };
+  const { boxes, hosts, tier, profile, bare } = { ...sizeDefault, ...withoutUndefined(options) };
   checkCount("boxes", boxes, BOXES_MAX);
   checkCount("hosts", hosts, HOSTS_MAX);
   if (process.getuid?.() !== 0)
@@ -110,7 +110,7 @@ function claim(place: Place, options: UpOptions): RackState {
     );
   }
   const state: RackState = {
-    ...{ version: 1, boxes, hosts, tier, profile },
+    ...{ version: 1, boxes, hosts, tier, profile, bare },
     repository: options.repository ?? dirname(dirname(dirname(import.meta.dirname))),
     madeDirectories: missingDirectories(["/etc/one", "/var/lib/one/datastores", "/var/log/one", "/root/.ssh"]),
   };
