@@ -60,6 +60,17 @@ class PackageDatabase implements Database {
     });
   }
 
+  script(sql: string): Promise<void> {
+    const result = this.#tail.then(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          this.#database.exec(sql, (error) => (error === null ? resolve() : reject(databaseError(error))));
+        }),
+    );
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
   interrupt(): void {
     this.#database.interrupt();
   }

@@ -7,7 +7,7 @@ import { applyEntry } from "./apply-entry.ts";
 import { Readers } from "./readers.ts";
 import type { Sessions } from "./sessions.ts";
 import { openSqlitePackage } from "./sqlite-package.ts";
-import { type AppliedRow, isDatabaseError, openTables, saveTables } from "./store-tables.ts";
+import { type AppliedRow, commitTables, isDatabaseError, openTables } from "./store-tables.ts";
 import type {
   Applied,
   AppliedListener,
@@ -186,8 +186,7 @@ class SqliteState implements State {
         applied.push(result);
         row = { index: entry.index, term: entry.term, hash: nextHash(row.hash, result) };
       }
-      await saveTables(writer, row, sessions);
-      await writer.run("COMMIT", []);
+      await commitTables(writer, row, sessions);
     } catch (error) {
       throw await this.#fail(error, row.index + 1);
     }

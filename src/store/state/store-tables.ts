@@ -58,26 +58,34 @@ export async function openTables(
   };
 }
 
-/** Two or three statements a batch, however many entries it has. */
-export async function saveTables(database: Database, applied: AppliedRow, sessions: Sessions): Promise<void> {
+/**
+ * Ends the open transaction: sessions, applied row and COMMIT in one go, because each call to the database costs a turn
+ * through the thread pool. The values are our own numbers, hex, and JSON.
+ */
+export function commitTables(database: Database, applied: AppliedRow, sessions: Sessions): Promise<void> {
   const { written, removed } = sessions.takeChanges();
+  const statements: string[] = [];
   if (removed.length > 0) {
-    await database.run("DELETE FROM ringfence_session WHERE client IN (SELECT value FROM json_each(?))", [
-      JSON.stringify(removed),
-    ]);
+    statements.push(`DELETE FROM ringfence_session WHERE client IN (SELECT value FROM json_each(${json(removed)}))`);
   }
   if (written.length > 0) {
     const rows = written.map((row) => [row.client, row.sequence % SESSION_WINDOW, row.sequence, row.at, row.outcome]);
-    await database.run(
-      `INSERT OR REPLACE INTO ringfence_session SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-         FROM json_each(?) ORDER BY key`,
-      [JSON.stringify(rows)],
+    statements.push(
+      `INSERT OR REPLACE INTO ringfence_session
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(${json(rows)}) ORDER BY key`,
     );
   }
-  await database.run(
-    "UPDATE ringfence_state SET applied_index = ?, applied_term = ?, hash = ?, forgotten_to = ? WHERE id = 1",
-    [applied.index, applied.term, applied.hash, sessions.forgottenTo],
+  statements.push(
+    `UPDATE ringfence_state SET applied_index = ${applied.index}, applied_term = ${applied.term}, hash = '${applied.hash}',
+       forgotten_to = ${sessions.forgottenTo} WHERE id = 1`,
+    "COMMIT",
   );
+  return database.script(statements.join(";"));
+}
+
+/** JSON as an SQL text literal; it has no NUL, which would end the script. */
+function json(value: unknown): string {
+  return `'${JSON.stringify(value).replaceAll("'", "''")}'`;
 }
 
 function sessionRow(row: Readonly<Record<string, unknown>>): SessionRow {

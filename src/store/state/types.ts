@@ -93,6 +93,8 @@ export interface Database {
   /** Runs one statement and gives its rows, columns in order. */
   all(sql: string, values: readonly SqlValue[]): Promise<SqlValue[][]>;
   allRows(sql: string, values: readonly SqlValue[]): Promise<Row[]>;
+  /** Runs several statements without values in one go, and stops at the first that fails. */
+  script(sql: string): Promise<void>;
   /** Breaks off the statement that is running, if any; it rejects with kind "interrupted". */
   interrupt(): void;
   close(): Promise<void>;

@@ -126,6 +126,17 @@ for (const [name, open] of Object.entries(bindings)) {
     assert.equal(await database.all("SELECT 2", []), [[2]]);
   });
 
+  withDatabase("a script runs in its turn and stops at the first error", async (database) => {
+    void database.run("INSERT INTO t (id) VALUES (1)", []);
+    await database.script("UPDATE t SET id = 2; INSERT INTO t (id) VALUES (3)");
+    assert.equal(await database.all("SELECT id FROM t ORDER BY id", []), [[2], [3]]);
+    assert.is(
+      await failure(database.script("DELETE FROM t WHERE id = 2; INSERT INTO t (id) VALUES (3); DELETE FROM t")),
+      "result",
+    );
+    assert.equal(await database.all("SELECT id FROM t", []), [[3]]);
+  });
+
   withDatabase("more texts than are kept prepared", async (database) => {
     for (let n = 0; n < 600; n++) assert.equal(await database.all(`SELECT ${n} AS n`, []), [[n]]);
     assert.equal(await database.all("SELECT 0 AS n", []), [[0]]);

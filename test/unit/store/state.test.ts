@@ -211,6 +211,22 @@ test("a repeated request gets its first outcome and executes nothing", () =>
     await again.close();
   }));
 
+test("an outcome with quotes and control characters is kept as it is", () =>
+  withState(async (state, log, directory) => {
+    const text = "it's \" \\ \u0000 \n '); DROP TABLE host; --";
+    const returning = { sql: "INSERT INTO host VALUES (1, ?, 0) RETURNING name", values: ["it's ');--\n"] };
+    const done = await one(state, log.entry({ statements: [returning] }, "c'l\"i:1"));
+    const guard = { sql: "SELECT 1 AS x", values: [], expect: [], why: text };
+    const rejected = await one(state, log.entry({ guards: [guard] }, "c'l\"i:2"));
+    await state.close();
+    const again = await openState(directory, { featureLevel: 1 });
+    assert.equal(again.outcomeOf("c'l\"i:1"), done);
+    assert.equal(again.outcomeOf("c'l\"i:2"), rejected);
+    assert.equal(done.kind === "done" && done.rows, [[["it's ');--\n"]]]);
+    assert.equal(rejected.kind === "rejected" && rejected.why, text);
+    await again.close();
+  }));
+
 test("a repeat inside one batch executes once", () =>
   withState(async (state, log) => {
     const applied = await state.apply([log.host(1, "a", "cli:1"), log.host(2, "b", "cli:1")]);
@@ -342,11 +358,15 @@ test("an error of this box stops it before the applied index moves, and for good
       },
       all: (sql, values) => database.all(sql, values),
       allRows: (sql, values) => database.allRows(sql, values),
+      script: async (sql) => {
+        failIf(sql);
+        return database.script(sql);
+      },
       interrupt: () => database.interrupt(),
       close: () => database.close(),
     };
   };
-  for (const on of ["INSERT INTO host", "INSERT OR REPLACE INTO ringfence", "UPDATE ringfence_state", "COMMIT"]) {
+  for (const on of ["BEGIN", "INSERT INTO host", "INSERT OR REPLACE INTO ringfence"]) {
     const options: StateOptions = { featureLevel: 1, openDatabase: openFailing };
     const log = new Log();
     failing.on = undefined;
