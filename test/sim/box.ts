@@ -76,7 +76,7 @@ export class SimBox {
   #pendingWrites = new Map<number, PendingWrite>();
   #pendingReads = new Map<number, (index: number) => void>();
   /** Receipts of heartbeat rounds, for the check that answers promise no more than is kept. */
-  readonly receipts = new Map<number, number>();
+  readonly receipts = new Map<string, number>();
 
   readonly #clockOffset: number;
   readonly #clockRate: number;
@@ -111,14 +111,9 @@ export class SimBox {
     this.kernel.flush();
     const record = this.disk.membership;
     this.membership = record?.membership ?? EMPTY_MEMBERSHIP;
-    let membershipIndex = record?.index ?? 0;
+    const membershipIndex = record?.index ?? 0;
     let applied = this.machine.applied;
     if (world.mutants.has("applied-index-outside-transaction")) applied = this.#appliedMark;
-    if (world.mutants.has("membership-from-the-state-database") && record !== undefined) {
-      const old = this.#parts.checks.membershipAt(applied);
-      this.membership = old.membership;
-      membershipIndex = old.index;
-    }
     this.node = createNode({
       id: this.id,
       membership: this.membership,
@@ -161,6 +156,13 @@ export class SimBox {
     }
   }
 
+  /** A new disk in the old box. Only a mutant does this under the old identity; otherwise it is a new box. */
+  wipe(): void {
+    this.disk.wipe();
+    this.machine = new SimMachine();
+    this.#appliedMark = 0;
+  }
+
   #stop(): void {
     this.node = undefined;
     this.#incarnation++;
@@ -195,7 +197,8 @@ export class SimBox {
     this.#input((node) => {
       const now = this.localNow;
       const before = this.term;
-      if (message.kind === "heartbeat" && message.term >= this.term) this.receipts.set(message.round, now);
+      if (message.kind === "heartbeat" && message.term >= this.term)
+        this.receipts.set(`${message.term}/${message.round}`, now);
       node.step(message, now);
       if (message.kind === "heartbeat-response") this.#countAnswer(message.from, message);
       if (message.kind === "vote-request" && message.preVote) this.#parts.checks.preVoteAsked(this, node, before);
@@ -354,7 +357,7 @@ export class SimBox {
 
   /** A membership record is synced before the change takes effect. False when the log has it already. */
   #writeMembership(entry: LogEntry, incarnation: number): boolean {
-    const { world, checks } = this.#parts;
+    const { world } = this.#parts;
     if (entry.index <= (this.disk.membership?.index ?? 0)) return false;
     const result = changeMembership(this.membership, decodeMembershipChange(entry.data));
     const membership = result.kind === "changed" ? result.membership : this.membership;
@@ -366,7 +369,6 @@ export class SimBox {
         this.#applyQueue.shift();
         this.#isApplying = false;
         this.#applyOne(node, entry);
-        checks.membershipApplied(entry.index, this.membership);
         this.#applyBatch(node, incarnation);
       });
     });

@@ -1,9 +1,7 @@
-import { EMPTY_MEMBERSHIP } from "../../src/raft/membership.ts";
 import type { Message } from "../../src/raft/messages.ts";
 import { isQuorum } from "../../src/raft/quorum.ts";
 import type { LogEntry, RaftId, RaftNode, Ready } from "../../src/raft/types.ts";
 import type { SimBox } from "./box.ts";
-import type { MembershipRecord } from "./disk.ts";
 import { decodeWrite, SimMachine } from "./machine.ts";
 import { demand } from "./violation.ts";
 import type { World } from "./world.ts";
@@ -25,8 +23,9 @@ export class Checks {
   readonly #contents = new Map<string, number>();
   /** The one committed log, as the first box that committed each entry had it. */
   readonly committed: LogEntry[] = [];
+  /** By index: in which term the first box learned that the entry is committed. */
+  readonly #commitTerms: number[] = [];
   readonly #hashes: number[] = [];
-  readonly #memberships: MembershipRecord[] = [];
   readonly #acknowledged: Acknowledged[] = [];
   /** Requests whose client was told that nothing happened. */
   readonly #failed = new Set<string>();
@@ -95,7 +94,14 @@ export class Checks {
     const known = this.#leaders.get(box.term);
     demand(known === undefined || known === box.id, "one leader a term", () => `${known} and ${box.id} in ${box.term}`);
     this.#leaders.set(box.term, box.id);
-    const last = this.lastCommitted;
+    const voted = (id: RaftId): boolean => this.#grants.get(`${id}/${box.term}`) === box.id;
+    demand(isQuorum(box.membership, voted), "a leader has the votes of a quorum", () => {
+      return `${box.id} leads term ${box.term}, a quorum did not vote for it`;
+    });
+    // A leader of an old term may win late; what it must have is what was committed in the terms before its own.
+    let index = this.committed.length;
+    while (index > 0 && (this.#commitTerms[index] ?? 0) >= box.term) index--;
+    const last = this.committed[index - 1];
     if (last === undefined) return;
     const own = log[last.index - 1];
     demand(own?.term === last.term, "leader completeness", () => {
@@ -134,6 +140,7 @@ export class Checks {
     if (known === undefined) {
       demand(entry.index === this.committed.length + 1, "commit in order", () => `${box.id} commits ${entry.index}`);
       this.committed.push(entry);
+      this.#commitTerms[entry.index] = box.term;
       return;
     }
     demand(known.term === entry.term, "one committed log", () => {
@@ -191,7 +198,7 @@ export class Checks {
       case "heartbeat-response": {
         if (message.promiseMs === 0) return;
         durable(hardState.promiseMs >= message.promiseMs && hardState.term >= message.term, "a promise");
-        const receivedAt = box.receipts.get(message.round);
+        const receivedAt = box.receipts.get(`${message.term}/${message.round}`);
         if (receivedAt === undefined) return;
         const until = Math.max(this.#promises.get(box.id) ?? 0, receivedAt + message.promiseMs);
         this.#promises.set(box.id, until);
@@ -237,17 +244,6 @@ export class Checks {
     const first = this.#applications.get(key);
     if (first === undefined) this.#applications.set(key, value);
     else demand(first === value, "a request is applied once", () => `${key} gave ${first}, then ${value}`);
-  }
-
-  membershipApplied(index: number, membership: MembershipRecord["membership"]): void {
-    const last = this.#memberships[this.#memberships.length - 1];
-    if (last === undefined || last.index < index) this.#memberships.push({ index, membership });
-  }
-
-  membershipAt(index: number): MembershipRecord {
-    let found: MembershipRecord = { index: 0, membership: EMPTY_MEMBERSHIP };
-    for (const record of this.#memberships) if (record.index <= index) found = record;
-    return found;
   }
 
   /** The state at an index, made again from the committed log: what a box has after losing its last transactions. */

@@ -83,7 +83,9 @@ export class Clients implements Component {
   #answered(stage: Stage, client: Client, reply: Reply, retry: (delayMs: number) => void): void {
     if (reply.kind === "not-leader") {
       const leader = stage.boxes.findIndex((box) => box.id === reply.leader);
-      client.target = leader >= 0 ? leader : client.target + 1;
+      // A removed box remembers a leader of long ago: hints are not always followed.
+      const isFollowed = leader >= 0 && this.#random.chance(0.7);
+      client.target = isFollowed ? leader : this.#random.range(0, stage.boxes.length - 1);
       retry(5 + this.#random.fraction() * 20);
       return;
     }

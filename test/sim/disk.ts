@@ -31,6 +31,8 @@ export class SimDisk {
   view: LogEntry[] = [];
   #pending: Write[] = [];
   #syncing = 0;
+  /** Finished writes are being reported: a new one must not overtake them. */
+  #isReporting = false;
   #generation = 0;
 
   constructor(world: World) {
@@ -54,11 +56,11 @@ export class SimDisk {
       for (const entry of entries) this.view.push(entry);
     }
     this.#pending.push({ hardState, entries, membership, done });
-    if (this.#syncing === 0) this.#sync();
+    if (this.#syncing === 0 && !this.#isReporting) this.#sync();
   }
 
   get isIdle(): boolean {
-    return this.#pending.length === 0;
+    return this.#pending.length === 0 && !this.#isReporting;
   }
 
   /** Process gone, machine alive: the kernel still has everything that was written. */
@@ -71,6 +73,14 @@ export class SimDisk {
     const kept = this.#random.range(0, this.#pending.length);
     if (kept < this.#pending.length) this.#world.count("unsynced writes lost");
     this.#settle(kept);
+  }
+
+  /** An empty disk in its place. */
+  wipe(): void {
+    this.log = new MemoryLog();
+    this.hardState = INITIAL_HARD_STATE;
+    this.membership = undefined;
+    this.view = [];
   }
 
   #settle(count: number): void {
@@ -95,8 +105,10 @@ export class SimDisk {
       const group = this.#pending.splice(0, this.#syncing);
       this.#syncing = 0;
       for (const write of group) this.#keep(write);
+      this.#isReporting = true;
       for (const write of group) write.done();
-      if (this.#pending.length > 0 && this.#syncing === 0) this.#sync();
+      this.#isReporting = false;
+      if (generation === this.#generation && this.#pending.length > 0) this.#sync();
     });
   }
 

@@ -54,6 +54,7 @@ export class Faults implements Component {
     world.trace(() => `${box.id} ${how}`);
     if (how === "kill") box.kill();
     else box.cutPower();
+    if (world.mutants.has("wiped-box-keeps-its-identity") && this.#random.chance(0.3)) box.wipe();
     const downMs = this.#random.chance(0.5) ? this.#random.fraction() * 60 : this.#random.fraction() * 2500;
     world.after(downMs, "start", () => {
       if (!box.isUp) box.start();

@@ -26,14 +26,29 @@ export class Operator implements Component {
   }
 
   #transfers(stage: Stage): void {
-    stage.world.after(200 + this.#random.fraction() * 1500, "transfer", () => {
+    stage.world.after(50 + this.#random.fraction() * 800, "transfer", () => {
       if (!stage.world.storm) return;
       const to = this.#random.pick(stage.boxes);
-      this.#leader(stage)?.operate((node, now) => {
-        if (node.transferLeader(to.id, now).kind === "started") stage.world.count("transfers");
-      });
+      if (this.#random.chance(0.3)) to.operate((node, now) => void node.campaign(now));
+      else this.#transfer(stage, to);
       this.#transfers(stage);
     });
+  }
+
+  /** Often the old leader is cut off, or stopped, just when its TimeoutNow is out: it hears of its successor late. */
+  #transfer(stage: Stage, to: SimBox): void {
+    const { world, network } = stage;
+    const leader = this.#leader(stage);
+    leader?.operate((node, now) => {
+      if (node.transferLeader(to.id, now).kind === "started") world.count("transfers");
+    });
+    if (leader === undefined || !this.#random.chance(0.5)) return;
+    world.after(this.#random.fraction() * 4, "cut after transfer", () => {
+      if (!world.storm) return;
+      if (this.#random.chance(0.5)) leader.pause(100 + this.#random.fraction() * 1000);
+      else for (const box of stage.boxes) network.cut(box.id, leader.id);
+    });
+    world.after(1500, "heal after transfer", () => network.heal());
   }
 
   #changes(stage: Stage): void {

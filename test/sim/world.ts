@@ -53,7 +53,7 @@ export class World {
       pauses: dice.chance(0.5),
       slowDisk: dice.chance(0.3),
       drift: dice.chance(0.5),
-      transfers: dice.chance(0.3),
+      transfers: dice.chance(0.4),
       membership: dice.chance(0.4),
     };
   }
