@@ -1,12 +1,14 @@
 import { CodedError, errorChain } from "../base/error.ts";
 import { type Arguments, isRefusal, type Method, type Value, type World } from "../one/method.ts";
 import { CODE, type Refusal, refusal } from "../one/refusal.ts";
+import { AnswerCache } from "./answer-cache.ts";
 import { Authenticator } from "./authenticate.ts";
 import { ChangeWait } from "./change-wait.ts";
 import { decodeAnswer, encodeForwarded, type ForwardedAnswer } from "./forwarded.ts";
 import { Lead, type Led } from "./lead.ts";
 import type { ApiPorts } from "./ports.ts";
 import { RequestIds } from "./request-id.ts";
+import { encodeValue } from "./xmlrpc/encode.ts";
 
 /** A call that was understood: method, session and arguments, and the body as it came, to be forwarded. */
 export interface Call {
@@ -45,6 +47,7 @@ export class Executor {
   readonly #world: World;
   readonly #authenticator: Authenticator;
   readonly #lead: Lead;
+  readonly #answers = new AnswerCache();
   readonly #requestIds: RequestIds;
   readonly #roleChange: ChangeWait;
   readonly #appliedChange: ChangeWait;
@@ -107,11 +110,19 @@ export class Executor {
       return isRefusal(answer) ? answer : { kind: "value", value: answer, index: 0 };
     }
     if (command.kind !== "read") throw new Error(`${method.name} is not answered locally`);
+    const index = this.#ports.appliedIndex();
+    const key = command.repeatable ? `${identity.caller.uid} ${method.name} ${JSON.stringify(args)}` : undefined;
+    const kept = key === undefined ? undefined : this.#answers.get(key, index);
+    if (kept !== undefined) return { kind: "body", body: kept };
     const rows = await Promise.all(
       command.reads(args, identity.caller).map(({ sql, values }) => this.#ports.query(sql, values)),
     );
     const answer = command.answer(rows, args, identity.caller, this.#ports.samples);
-    return isRefusal(answer) ? answer : { kind: "value", value: answer, index: 0 };
+    if (isRefusal(answer) || key === undefined)
+      return isRefusal(answer) ? answer : { kind: "value", value: answer, index: 0 };
+    const body = encodeValue(answer);
+    this.#answers.set(key, index, body);
+    return { kind: "body", body };
   }
 
   async #write(call: Call): Promise<Result> {

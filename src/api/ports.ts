@@ -37,7 +37,7 @@ export interface ApiPorts {
    * `call-busy` (it was not sent), `call-timeout` or `call-failed` (it may have been executed).
    */
   forward(call: Uint8Array): Promise<Uint8Array>;
-  raftNumbers(): RaftNumbers;
+  raftNumbers(): Promise<RaftNumbers>;
   readonly membership: Membership;
   readonly samples: Samples;
   /** Encrypts a secret with the cluster's key; another result each time. */

@@ -1,7 +1,7 @@
 import { first, int, type Method, type ReadCommand } from "./method.ts";
-import { authorize, ID, type ObjectKind, wrapPool } from "./object.ts";
+import { authorize, elements, ID, type ObjectKind, wrapPool } from "./object.ts";
 import { noSuch } from "./refusal.ts";
-import { sqlXml, xmlIds, xmlText } from "./sql-xml.ts";
+import { poolXml, sqlXml, xmlIds, xmlText } from "./sql-xml.ts";
 
 /** Empty quotas: none are kept yet, clients look for the elements. */
 export const NO_QUOTAS =
@@ -41,11 +41,15 @@ const groupPool: ReadCommand = {
   kind: "read",
   reads: (_args, caller) => [
     {
-      sql: `SELECT coalesce(group_concat(${sqlXml`${HEAD}</GROUP><QUOTAS><ID>${"id"}</ID>${`'${NO_QUOTAS}'`}</QUOTAS><VLAN_RULES><ID><![CDATA[${"id"}]]></ID></VLAN_RULES>`},'' ORDER BY id DESC),'') AS xml FROM user_group WHERE ? OR id=?`,
+      sql: poolXml(
+        "user_group",
+        sqlXml`${HEAD}</GROUP><QUOTAS><ID>${"id"}</ID>${`'${NO_QUOTAS}'`}</QUOTAS><VLAN_RULES><ID><![CDATA[${"id"}]]></ID></VLAN_RULES>`,
+        "? OR id=?",
+      ),
       values: [caller.isAdmin ? 1 : 0, caller.gid],
     },
   ],
-  answer: (rows) => wrapPool(GROUP, `${first<{ readonly xml: string }>(rows, 0)?.xml ?? ""}${DEFAULTS}`),
+  answer: (rows) => wrapPool(GROUP, `${elements(rows)}${DEFAULTS}`),
 };
 
 export const GROUP_METHODS: readonly Method[] = [

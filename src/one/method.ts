@@ -78,6 +78,8 @@ export interface WriteCommand<I = Arguments> {
 /** A read: answered by the box that was asked, from its own state. */
 export interface ReadCommand {
   readonly kind: "read";
+  /** The answer depends on the state and the caller alone: until the next entry it need not be made again. */
+  readonly repeatable?: true;
   readonly reads: (args: Arguments, caller: Caller) => readonly Query[];
   readonly answer: (rows: Rows, args: Arguments, caller: Caller, samples: Samples) => Value | Refusal;
 }
@@ -139,7 +141,7 @@ export interface Membership {
 
 /** What methods may ask of the box beside its state. */
 export interface World {
-  raftNumbers(): RaftNumbers;
+  raftNumbers(): Promise<RaftNumbers>;
   readonly membership: Membership;
   /** Rows of the local state, for commands of kind `local` and `leader`. */
   query<R>(query: Query<R>): Promise<readonly R[]>;

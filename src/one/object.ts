@@ -1,7 +1,7 @@
 import type { Statement } from "../base/entry.ts";
 import { type Caller, may, type Operation, type Resource, type ResourceType, rightName } from "./caller.ts";
 import { statement } from "./change.ts";
-import { type Arguments, first, int, type Parameter, type ReadCommand } from "./method.ts";
+import { type Arguments, all, first, int, type Parameter, type ReadCommand, type Rows } from "./method.ts";
 import type { Query } from "./query.ts";
 import { noSuch, notAllowed, type Refusal } from "./refusal.ts";
 import { poolXml } from "./sql-xml.ts";
@@ -145,11 +145,12 @@ export function ownedPoolCommand(
 ): ReadCommand {
   return {
     kind: "read",
+    repeatable: true,
     reads: (args, caller) => {
       const chosen = paged(kind, both(visible(kind, caller, int(args, 0)), more(args)), int(args, 1), int(args, 2));
       return [{ sql: poolXml(kind.table, xml, chosen.where), values: chosen.values }];
     },
-    answer: (rows) => wrapPool(kind, first<{ readonly xml: string }>(rows, 0)?.xml ?? ""),
+    answer: (rows) => wrapPool(kind, elements(rows)),
   };
 }
 
@@ -158,17 +159,25 @@ export function plainPoolCommand(kind: ObjectKind): ReadCommand {
   const everything: Query = { sql: poolXml(kind.table, kind.xml), values: [] };
   return {
     kind: "read",
+    repeatable: true,
     reads: (_args, caller) => {
       if (caller.isAdmin || mayUseAll(kind, caller)) return [everything];
       const ids = usableIds(kind, caller);
       return [{ sql: poolXml(kind.table, kind.xml, ids.length === 0 ? "0" : `id IN (${ids.join(",")})`), values: [] }];
     },
-    answer: (rows) => wrapPool(kind, first<{ readonly xml: string }>(rows, 0)?.xml ?? ""),
+    answer: (rows) => wrapPool(kind, elements(rows)),
   };
 }
 
 export function wrapPool(kind: ObjectKind, xml: string): string {
   return `<${kind.pool}>${xml}</${kind.pool}>`;
+}
+
+/** The elements of a pool's query ({@link poolXml}), in its order. */
+export function elements(rows: Rows): string {
+  let xml = "";
+  for (const row of all<{ readonly xml: string }>(rows, 0)) xml += row.xml;
+  return xml;
 }
 
 /** Whether a rule lets the caller use every object of the kind. */

@@ -43,7 +43,10 @@ export function xmlOwner(table: string): string {
   return sqlXml`<UID>${`${table}.uid`}</UID><GID>${`${table}.gid`}</GID><UNAME>${xmlText(`${table}.uname`)}</UNAME><GNAME>${xmlText(`${table}.gname`)}</GNAME>`;
 }
 
-/** All rows of a pool as one string in a column `xml`, newest first; `where` may use `?`. */
+/**
+ * The elements of a pool, one a row in the column `xml`, newest first; `where` may use `?`. Rows, not one aggregated
+ * string: measured, SQLite's ordered group_concat sorts the finished strings and takes twice as long.
+ */
 export function poolXml(table: string, xml: string, where = "1"): string {
-  return `SELECT coalesce(group_concat(${xml},'' ORDER BY ${table}.id DESC),'') AS xml FROM ${table} WHERE ${where}`;
+  return `SELECT ${xml} AS xml FROM ${table} WHERE ${where} ORDER BY ${table}.id DESC`;
 }

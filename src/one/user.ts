@@ -13,10 +13,10 @@ import {
   text,
   type WriteCommand,
 } from "./method.ts";
-import { authorize, ID, nameFault, type ObjectKind, takeId, takenId, wrapPool } from "./object.ts";
+import { authorize, elements, ID, nameFault, type ObjectKind, takeId, takenId, wrapPool } from "./object.ts";
 import type { Query } from "./query.ts";
 import { CODE, cannotAllocate, noSuch, refusal } from "./refusal.ts";
-import { sqlXml, xmlCdata, xmlText } from "./sql-xml.ts";
+import { poolXml, sqlXml, xmlCdata, xmlText } from "./sql-xml.ts";
 
 const HEAD = sqlXml`<USER><ID>${"user.id"}</ID><GID>${"user.gid"}</GID><GROUPS><ID>${"user.gid"}</ID></GROUPS><GNAME>${xmlText("user.gname")}</GNAME><NAME>${xmlText("user.name")}</NAME><PASSWORD><![CDATA[***]]></PASSWORD><AUTH_DRIVER>${xmlCdata("user.auth_driver")}</AUTH_DRIVER><ENABLED>${"user.enabled"}</ENABLED><TEMPLATE>${"user.template"}</TEMPLATE>`;
 
@@ -56,11 +56,11 @@ const userPool: ReadCommand = {
   kind: "read",
   reads: (_args, caller) => [
     {
-      sql: `SELECT coalesce(group_concat(${POOL_ITEM},'' ORDER BY id DESC),'') AS xml FROM user WHERE ? OR id=?`,
+      sql: poolXml("user", POOL_ITEM, "? OR id=?"),
       values: [caller.isAdmin ? 1 : 0, caller.uid],
     },
   ],
-  answer: (rows) => wrapPool(USER, `${first<{ readonly xml: string }>(rows, 0)?.xml ?? ""}${DEFAULTS}`),
+  answer: (rows) => wrapPool(USER, `${elements(rows)}${DEFAULTS}`),
 };
 
 interface UserRow {

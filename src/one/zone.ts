@@ -200,7 +200,7 @@ const joinToken: LeaderCommand = {
 /** `one.zone.raftstatus()`: the box's own view, answered by each box itself. */
 const raftStatus: LocalCommand = {
   kind: "local",
-  run: async (_args, _caller, world) => renderRaft(world.raftNumbers()),
+  run: async (_args, _caller, world) => renderRaft(await world.raftNumbers()),
 };
 
 const RAFT_STATES: readonly RaftNumbers["state"][] = ["solo", "candidate", "follower", "leader"];

@@ -182,7 +182,7 @@ export class SoloFrontEnd {
         return () => this.#roleListeners.delete(listener);
       },
       forward: (call) => this.forward(call),
-      raftNumbers: (): RaftNumbers => ({
+      raftNumbers: async (): Promise<RaftNumbers> => ({
         serverId: this.role.kind === "solo" ? -1 : 0,
         state: this.role.kind,
         term: 44,
@@ -224,7 +224,7 @@ function encodeArgument(arg: RpcArgument): string {
 /** Reads an answer by the text of its elements, independently of the product's own reader. */
 export function readAnswer(body: string): Answer {
   const values = [...body.matchAll(/<value><(boolean|string|i4|i8)>([\s\S]*?)<\/\1><\/value>/g)].map((match) =>
-    unescape(match[2] ?? ""),
+    unescapeXml(match[2] ?? ""),
   );
   if (body.includes("<fault>")) {
     return { ok: false, code: Number(values[0]), text: values[1] ?? "", objectId: -1, body };
@@ -238,6 +238,11 @@ export function readAnswer(body: string): Answer {
   };
 }
 
-function unescape(text: string): string {
-  return text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+function unescapeXml(text: string): string {
+  return text
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&quot;", '"')
+    .replaceAll("&#x27;", "'")
+    .replaceAll("&amp;", "&");
 }

@@ -1,6 +1,5 @@
 import type { Value } from "../../one/method.ts";
 import type { Refusal } from "../../one/refusal.ts";
-import { escapeXml } from "../../one/xml.ts";
 import type { Fault } from "./fault.ts";
 
 // Lines end as OpenNebula's server ends them: some clients were written against its bytes.
@@ -19,15 +18,15 @@ export function encodeValue(value: Value): string {
 /** `[false, "[method] message", code, object id, -1]`. */
 export function encodeRefusal(method: string, { code, message, objectId }: Refusal): string {
   const text = printable(`[${method}] ${message}`);
-  return `${ARRAY}${NOT_DONE}<value><string>${escapeXml(text)}</string></value>\r\n<value><i4>${code}</i4></value>\r\n<value><i4>${objectId}</i4></value>\r\n<value><i8>-1</i8></value>\r\n${END}`;
+  return `${ARRAY}${NOT_DONE}<value><string>${escapeText(text)}</string></value>\r\n<value><i4>${code}</i4></value>\r\n<value><i4>${objectId}</i4></value>\r\n<value><i8>-1</i8></value>\r\n${END}`;
 }
 
 export function encodeFault(fault: Fault): string {
-  return `${HEAD}<fault>\r\n<value><struct>\r\n<member><name>faultCode</name>\r\n<value><i4>${fault.code}</i4></value></member>\r\n<member><name>faultString</name>\r\n<value><string>${escapeXml(printable(fault.message))}</string></value></member>\r\n</struct></value>\r\n</fault>\r\n</methodResponse>\r\n`;
+  return `${HEAD}<fault>\r\n<value><struct>\r\n<member><name>faultCode</name>\r\n<value><i4>${fault.code}</i4></value></member>\r\n<member><name>faultString</name>\r\n<value><string>${escapeText(printable(fault.message))}</string></value></member>\r\n</struct></value>\r\n</fault>\r\n</methodResponse>\r\n`;
 }
 
 function typed(value: Value): string {
-  if (typeof value === "string") return `<string>${escapeXml(value)}</string>`;
+  if (typeof value === "string") return `<string>${escapeText(value)}</string>`;
   if (typeof value === "boolean") return `<boolean>${value ? 1 : 0}</boolean>`;
   return value > 0x7fffffff || value < -0x80000000 ? `<i8>${value}</i8>` : `<i4>${value}</i4>`;
 }
@@ -36,4 +35,9 @@ function typed(value: Value): string {
 function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "?");
+}
+
+/** Bun's own: a quarter of the time of three passes. It escapes quotation marks too, which says the same in XML. */
+function escapeText(text: string): string {
+  return Bun.escapeHTML(text);
 }
