@@ -1,0 +1,120 @@
+/**
+ * The box's daemon, the *work* thread: configuration → parts → start order → signals → stop in reverse. The *core* thread
+ * (raft, log, peers, VIP) is started by parts/cluster.ts. Read `main` aloud: it is the list of parts.
+ */
+import { mkdirSync } from "node:fs";
+import { CodedError, errorChain } from "./base/error.ts";
+import { dieWithParent, lockFile } from "./linux/process.ts";
+import { Api } from "./parts/api.ts";
+import { ringfenceMethods } from "./parts/box-methods.ts";
+import { openCheckIn } from "./parts/check-in.ts";
+import { startCluster } from "./parts/cluster.ts";
+import { Fencing } from "./parts/fencing.ts";
+import { Hosts } from "./parts/hosts.ts";
+import { LeaderParts } from "./parts/leader.ts";
+import { loadConfig } from "./parts/load-config.ts";
+import { openLogFile } from "./parts/log-file.ts";
+import { paths } from "./parts/paths.ts";
+import { createSeal } from "./parts/seal.ts";
+import { waitForSshKey } from "./parts/secrets.ts";
+
+/** libuv's pool serves SQLite, files and names; with fewer threads a few slow reads stop all others (consensus.md section 3). */
+const THREADS_MIN = 16;
+/** A stop that takes longer is not waited for: the kernel's lease has ended by then anyway. */
+const STOP_TIMEOUT_MS = 5000;
+
+async function main(): Promise<void> {
+  const parentId = process.env["RINGFENCE_PARENT"];
+  if (parentId !== undefined && !dieWithParent(Number(parentId))) process.exit(0);
+  if (Number(process.env["UV_THREADPOOL_SIZE"] ?? 0) < THREADS_MIN)
+    throw new CodedError("environment", `Cannot start: UV_THREADPOOL_SIZE must be ${THREADS_MIN} or more`);
+  for (const directory of [paths.data, paths.run, paths.log]) mkdirSync(directory, { recursive: true });
+  const logFile = openLogFile(`${paths.log}/ringfence.log`);
+  const log = (text: string): void => logFile.write(text);
+  const config = loadConfig();
+  if (lockFile(paths.lock) === undefined)
+    throw new CodedError("locked", `Cannot start: another process uses ${paths.data}`);
+
+  const checkIn = openCheckIn(paths.supervisorSocket);
+  const fatal = (why: string): void => {
+    log(`ends: ${why}`);
+    console.error(`ends: ${why}`);
+    process.exit(1);
+  };
+  log("starts");
+  const cluster = await startCluster(config, {
+    forwarded: (_from, body) => api.frontEnd.forwarded(body),
+    roleChanged: (role) => {
+      log(
+        `${role.role} in term ${role.term}, leader ${role.leader === "" ? "unknown" : role.leader}${role.isReady ? ", ready" : ""}`,
+      );
+      ready.then(
+        (parts) => {
+          parts.api.roleChanged();
+          parts.leader.roleChanged(cluster.role());
+        },
+        () => undefined,
+      );
+    },
+    verdicts: (from, payload) => {
+      const serverId = cluster.membership().members.find((member) => member.raftId === from)?.serverId;
+      if (serverId !== undefined) hosts?.monitor.take(serverId, payload);
+    },
+    coreAlive: () => checkIn.coreAlive(),
+    fatal,
+    log,
+  });
+  const seal = createSeal(cluster.clusterKey);
+  const fencing = new Fencing({ cluster, config, seal, log });
+  let hosts: Hosts | undefined;
+  const hostsReady = waitForSshKey(cluster.state, seal).then(async (privateKey) => {
+    hosts = new Hosts({
+      ...{ cluster, config, privateKey, log },
+      clusterId: cluster.identity.cluster?.lineage ?? "",
+      bmcPower: (hostId) => fencing.bmcPower(hostId),
+      onLevel: (level) => fencing.onLevel(level),
+    });
+    await hosts.start();
+    return hosts;
+  });
+  const api = new Api({
+    ...{ config, cluster, seal, log },
+    samples: { host: () => "", vm: () => "" },
+    methods: ringfenceMethods({ cluster, config, fencing, hosts: () => hosts }),
+  });
+  const leader = new LeaderParts({ ...{ cluster, seal, fencing, log }, hosts: () => hostsReady });
+  started({ api, leader });
+  leader.roleChanged(cluster.role());
+
+  const stop = async (): Promise<void> => {
+    log("stops");
+    // VIP first, and leadership to another box; then nobody else needs us.
+    await cluster.core.stop();
+    await leader.stop();
+    await api.stop();
+    await fencing.stop();
+    await hosts?.stop();
+    await cluster.state.close();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => {
+      setTimeout(() => process.exit(1), STOP_TIMEOUT_MS);
+      stop().then(
+        () => process.exit(0),
+        (error: unknown) => fatal(errorChain(error)),
+      );
+    });
+  checkIn.started();
+}
+
+/** What hears of roles; the cluster may speak before they are built. */
+interface Listening {
+  readonly api: Api;
+  readonly leader: LeaderParts;
+}
+const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
+
+main().catch((error: unknown) => {
+  console.error(errorChain(error));
+  process.exit(1);
+});

@@ -1,0 +1,320 @@
+import type { Change, Outcome } from "../base/entry.ts";
+import { errorChain } from "../base/error.ts";
+import type { Config } from "../config/config.ts";
+import { readConfiguration } from "../fence/configuration.ts";
+import { createFenceDriver, type FenceDriver } from "../fence/driver.ts";
+import type { HostJudgement } from "../fence/machine.ts";
+import { createIpmiMethod } from "../fence/methods/ipmi.ts";
+import type { FenceMethod } from "../fence/methods/types.ts";
+import { FENCE_POLICY_DEFAULT, type FencePolicy } from "../fence/policy.ts";
+import type { Clock } from "../fence/ports.ts";
+import { createReadiness, type ReadinessDriver, readinessTurn } from "../fence/readiness.ts";
+import {
+  allBindings,
+  allFenceRecords,
+  closedChange,
+  type FenceRow,
+  isOpen,
+  notBeingFenced,
+  recoveringChange,
+  stillRecovering,
+} from "../fence/record.ts";
+import type { HostLevel } from "../monitor/ports.ts";
+import { allHosts } from "../one/host/row.ts";
+import type { Query } from "../one/query.ts";
+import { createVmhaDriver, type VmhaDriver } from "../vmha/driver.ts";
+import { isResubmitHook, parseHostErrorArguments, RECOVERY_OPTIONS_DEFAULT } from "../vmha/options.ts";
+import type { LostHost } from "../vmha/ports.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Hosts } from "./hosts.ts";
+import type { Seal } from "./seal.ts";
+
+export interface FencingPorts {
+  readonly cluster: Cluster;
+  readonly config: Config;
+  readonly seal: Seal;
+  log(text: string): void;
+}
+
+const clock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** What is remembered of a host for its judgement while this box leads. */
+interface Seen {
+  lastAnswerAt: number | undefined;
+  suspectWallAt: number | undefined;
+  downWallAt: number | undefined;
+  lastAnswerWallAt: number | undefined;
+  /** When this box applied the present OFF_SENT, or began to lead if that was before. */
+  offSentAt: number | undefined;
+  offSentKey: string;
+}
+
+/** Readiness of the BMCs on every box; on the leader, fencing and recovery. */
+export class Fencing {
+  readonly readiness: ReadinessDriver;
+  readonly #ports: FencingPorts;
+  readonly #methods: ReadonlyMap<string, FenceMethod>;
+  readonly #policy: FencePolicy;
+  readonly #seen = new Map<number, Seen>();
+  readonly #records = new Map<number, FenceRow>();
+  #hosts: Hosts | undefined;
+  #fence: FenceDriver | undefined;
+  #vmha: VmhaDriver | undefined;
+  #removeListener: (() => void) | undefined;
+  #refresh: Promise<void> = Promise.resolve();
+  readonly #said = new Map<string, number>();
+
+  constructor(ports: FencingPorts) {
+    this.#ports = ports;
+    const { bmcAddress } = ports.config.box;
+    const ipmi = createIpmiMethod(bmcAddress === undefined ? {} : { localAddress: bmcAddress });
+    this.#methods = new Map([[ipmi.name, ipmi]]);
+    const options = recoveryOptions(ports.config);
+    this.#policy = {
+      ...FENCE_POLICY_DEFAULT,
+      isolated: ports.config.cluster.isolated,
+      patienceMs: options.cycles * ports.config.cluster.suspectMs,
+      isFencingWaived: options.isFencingWaived,
+    };
+    this.readiness = createReadiness({
+      hosts: () => this.#checkable(),
+      isMyTurn: (hostId) => {
+        const members = ports.cluster
+          .membership()
+          .members.map((member) => member.serverId)
+          .sort((a, b) => a - b);
+        const own = members.indexOf(ports.cluster.self()?.serverId ?? -1);
+        // Wall time only spreads the checks over the boxes; a clock that is off makes two sessions at once, no more.
+        return own >= 0 && readinessTurn(Date.now(), hostId, own, members.length);
+      },
+      methods: this.#methods,
+      clock,
+      unseal: ports.seal.unseal,
+    });
+  }
+
+  /** The power that the host's BMC reads now; asked out of turn, by the leader only. */
+  async bmcPower(hostId: number): Promise<"on" | "off" | undefined> {
+    if (!this.#ports.cluster.role().isReady) return undefined;
+    const power = (await this.readiness.probe(hostId))?.power;
+    return power === "on" || power === "off" ? power : undefined;
+  }
+
+  async lead(hosts: Hosts): Promise<void> {
+    const { cluster, config, seal } = this.#ports;
+    this.#hosts = hosts;
+    this.#removeListener = cluster.state.onApplied((tags) => this.#applied(tags));
+    await this.#loadRecords();
+    const read = <R>(query: Query<R>): Promise<readonly R[]> => this.#read(query);
+    const propose = (change: Change, kind: string): Promise<Outcome> => cluster.propose(kind, change);
+    const alert = (text: string): void => this.#alert(text);
+    const fence = createFenceDriver(
+      {
+        read,
+        propose,
+        lease: { remainingMs: () => cluster.core.leaseRemainingMs() },
+        monitor: { judgement: (hostId) => this.#judgement(hostId) },
+        readiness: { answeringForMs: (hostId) => this.readiness.of(hostId)?.answeringForMs ?? 0 },
+        clock,
+        methods: this.#methods,
+        unseal: seal.unseal,
+        alert,
+        random: () => Math.random(),
+      },
+      this.#policy,
+      cluster.role().term,
+    );
+    this.#fence = fence;
+    this.#vmha = createVmhaDriver(
+      {
+        read,
+        propose,
+        records: {
+          all: () => allFenceRecords() as Query<LostHost>,
+          recovering: (record, wallAt) => recoveringChange(record as FenceRow, wallAt),
+          closed: (record, report, marks) => closedChange(record as FenceRow, report, marks),
+          stillRecovering,
+          notBeingFenced,
+        },
+        isSettled: (hostId) => fence.isSettled(hostId),
+        returnedDomains: (hostId) => hosts.view(hostId).domains ?? [],
+        closedReason: (hostId) => hosts.closedReason(hostId),
+        keepAway: () => new Map(),
+        clock,
+        alert,
+      },
+      {
+        options: recoveryOptions(config),
+        isCrashRestarted: config.cluster.vmHooks.some((hook) => isResubmitHook(hook.command, hook.on)),
+      },
+    );
+  }
+
+  async unlead(): Promise<void> {
+    this.#removeListener?.();
+    this.#removeListener = undefined;
+    const [fence, vmha] = [this.#fence, this.#vmha];
+    this.#fence = undefined;
+    this.#vmha = undefined;
+    this.#hosts = undefined;
+    this.#seen.clear();
+    await Promise.all([fence?.stop(), vmha?.stop()]);
+  }
+
+  async stop(): Promise<void> {
+    await this.unlead();
+    await this.readiness.stop();
+  }
+
+  /** A host's level changed, or was said again. */
+  onLevel(level: HostLevel): void {
+    const seen = this.#seenOf(level.hostId);
+    const { inference } = level;
+    const wall = Date.now();
+    if (inference.kind === "up") {
+      const answeredAt = clock.now() - inference.answerAgeMs;
+      if (answeredAt > (seen.lastAnswerAt ?? 0)) seen.lastAnswerAt = answeredAt;
+      seen.lastAnswerWallAt = wall - Math.round(inference.answerAgeMs);
+      seen.suspectWallAt = undefined;
+      seen.downWallAt = undefined;
+    } else {
+      seen.suspectWallAt ??= wall;
+      if (inference.kind === "down" || inference.kind === "isolated") seen.downWallAt ??= wall;
+    }
+    this.#fence?.wake();
+  }
+
+  #judgement(hostId: number): HostJudgement {
+    const level = this.#hosts?.monitor.levels().find((one) => one.hostId === hostId);
+    const seen = this.#seenOf(hostId);
+    const view = this.#hosts?.view(hostId);
+    const base = {
+      lastAnswerAt: seen.lastAnswerAt,
+      isAnswerAfterOff:
+        seen.offSentAt !== undefined && seen.lastAnswerAt !== undefined && seen.lastAnswerAt > seen.offSentAt,
+      bootId: view?.bootId ?? "",
+      domains: view?.domains,
+      marks: {
+        ...(seen.lastAnswerWallAt === undefined ? {} : { lastAnswerAt: seen.lastAnswerWallAt }),
+        ...(seen.suspectWallAt === undefined ? {} : { suspectAt: seen.suspectWallAt }),
+        ...(seen.downWallAt === undefined ? {} : { agreedAt: seen.downWallAt }),
+      },
+    };
+    const known = this.readiness.of(hostId)?.power ?? "unknown";
+    if (level === undefined)
+      return { ...base, verdict: "unknown", downSinceAt: undefined, bmcPower: known, storage: "none", evidence: [] };
+    const { inference } = level;
+    if (inference.kind === "up")
+      return { ...base, verdict: "alive", downSinceAt: undefined, bmcPower: known, storage: "none", evidence: [] };
+    if (inference.kind === "undecided")
+      return {
+        ...base,
+        verdict: "suspect",
+        downSinceAt: undefined,
+        bmcPower: known,
+        storage: "none",
+        evidence: [inference.reason],
+      };
+    const { evidence } = inference;
+    const silence = evidence.silentMs === null ? "never heard" : `silent for ${Math.round(evidence.silentMs)} ms`;
+    return {
+      ...base,
+      verdict: inference.kind,
+      downSinceAt: level.since,
+      bmcPower: evidence.bmc === "unknown" ? known : evidence.bmc,
+      storage: evidence.storage === "beating" ? "beating" : evidence.storage === "stopped" ? "missed-two" : "none",
+      evidence: [
+        `${silence} to boxes ${evidence.boxes.join(", ")} of ${evidence.votersInForce} voters`,
+        `BMC: ${evidence.bmc}; storage heartbeat: ${evidence.storage}`,
+      ],
+    };
+  }
+
+  #seenOf(hostId: number): Seen {
+    let seen = this.#seen.get(hostId);
+    if (seen === undefined) {
+      seen = {
+        lastAnswerAt: undefined,
+        suspectWallAt: undefined,
+        downWallAt: undefined,
+        lastAnswerWallAt: undefined,
+        offSentAt: undefined,
+        offSentKey: "",
+      };
+      this.#seen.set(hostId, seen);
+    }
+    return seen;
+  }
+
+  #applied(tags: readonly string[]): void {
+    if (!tags.some((tag) => /^(fence|vm|host|host-vms)\b/.test(tag))) return;
+    if (tags.some((tag) => tag.startsWith("fence")))
+      this.#refresh = this.#refresh
+        .then(() => this.#loadRecords())
+        .catch((error: unknown) => this.#ports.log(`Cannot read the fencing records: ${errorChain(error)}`));
+    this.#fence?.wake();
+    this.#vmha?.wake();
+  }
+
+  async #loadRecords(): Promise<void> {
+    for (const row of await this.#read(allFenceRecords())) {
+      this.#records.set(row.host_id, row);
+      const seen = this.#seenOf(row.host_id);
+      const key = `${row.failure} ${row.attempt}`;
+      const isSent = isOpen(row) && row.off_epoch > 0;
+      if (isSent && seen.offSentKey !== key) {
+        seen.offSentKey = key;
+        seen.offSentAt = clock.now();
+      } else if (!isSent) {
+        seen.offSentKey = "";
+        seen.offSentAt = undefined;
+      }
+    }
+  }
+
+  /** Hosts whose BMC may be asked now: not while it is being powered off, when one session has it. */
+  async #checkable() {
+    const [rows, bindings] = await Promise.all([this.#read(allHosts()), this.#read(allBindings())]);
+    const records = await this.#read(allFenceRecords());
+    const busy = new Set(
+      records.filter((row) => row.state === "INTENT" || row.state === "OFF_SENT").map((row) => row.host_id),
+    );
+    return rows
+      .filter((row) => !busy.has(row.id))
+      .map((row) => ({
+        hostId: row.id,
+        devices: readConfiguration(row).devices,
+        guid: bindings.find((binding) => binding.host_id === row.id)?.guid ?? "",
+      }));
+  }
+
+  /** Alerts repeat by design; the log says each at most once a minute. */
+  #alert(text: string): void {
+    const last = this.#said.get(text);
+    const now = clock.now();
+    if (last !== undefined && now - last < 60_000) return;
+    if (this.#said.size > 1000) this.#said.clear();
+    this.#said.set(text, now);
+    this.#ports.log(`ALERT ${text}`);
+  }
+
+  async #read<R>({ sql, values }: Query<R>): Promise<readonly R[]> {
+    return (await this.#ports.cluster.state.readRows(sql, values)) as readonly unknown[] as readonly R[];
+  }
+}
+
+/** What the HOST_HOOK on ERROR says, in the options of OpenNebula's host_error; else the defaults. */
+function recoveryOptions(config: Config): typeof RECOVERY_OPTIONS_DEFAULT {
+  const hook = config.cluster.hostHooks.find((one) => one.on === "ERROR" && /host_error/.test(one.command));
+  if (hook === undefined) return RECOVERY_OPTIONS_DEFAULT;
+  const options = parseHostErrorArguments(hook.arguments);
+  if (typeof options === "string") throw new Error(`HOST_HOOK "${hook.name}": ${options}`);
+  return options;
+}

@@ -1,0 +1,101 @@
+import { errorChain } from "../base/error.ts";
+import type { BoxRole, Cluster } from "./cluster.ts";
+import type { Fencing } from "./fencing.ts";
+import { found } from "./founding.ts";
+import type { Hosts } from "./hosts.ts";
+import type { Seal } from "./seal.ts";
+
+export interface LeaderPorts {
+  readonly cluster: Cluster;
+  readonly seal: Seal;
+  readonly fencing: Fencing;
+  /** Resolves once the cluster is founded and this box has the ssh key. */
+  readonly hosts: () => Promise<Hosts>;
+  log(text: string): void;
+}
+
+/**
+ * What only a leader runs: founding, the boxes' names, domains, fencing, recovery. Started after the own term's entry is
+ * applied, stopped when leadership ends; one change after the other, so that a quick flap never runs two at once.
+ */
+export class LeaderParts {
+  readonly #ports: LeaderPorts;
+  /** The term for which the parts run, or are to run; 0 for none. */
+  #wantedTerm = 0;
+  #runningTerm = 0;
+  #turn: Promise<void> = Promise.resolve();
+  #removeListener: (() => void) | undefined;
+
+  constructor(ports: LeaderPorts) {
+    this.#ports = ports;
+  }
+
+  roleChanged(role: BoxRole): void {
+    this.#wantedTerm = role.isReady ? role.term : 0;
+    this.#turn = this.#turn
+      .then(() => this.#settle())
+      .catch((error: unknown) => this.#ports.log(`leader parts: ${errorChain(error)}`));
+  }
+
+  async stop(): Promise<void> {
+    this.#wantedTerm = 0;
+    this.#turn = this.#turn.then(() => this.#settle());
+    await this.#turn;
+  }
+
+  async #settle(): Promise<void> {
+    if (this.#runningTerm !== 0 && this.#runningTerm !== this.#wantedTerm) await this.#end();
+    if (this.#wantedTerm === 0 || this.#runningTerm === this.#wantedTerm) return;
+    const term = this.#wantedTerm;
+    const { cluster, seal, fencing, log } = this.#ports;
+    await found(cluster, seal, log);
+    this.#removeListener = cluster.state.onApplied((tags) => {
+      if (tags.includes("zone:0")) this.#nameBoxes();
+    });
+    this.#nameBoxes();
+    const hosts = await this.#ports.hosts();
+    if (this.#wantedTerm !== term) {
+      this.#removeListener();
+      return;
+    }
+    this.#runningTerm = term;
+    await hosts.lead(() => voters(cluster));
+    await fencing.lead(hosts);
+    log(`leads in term ${term}`);
+  }
+
+  async #end(): Promise<void> {
+    this.#runningTerm = 0;
+    this.#removeListener?.();
+    const hosts = await this.#ports.hosts();
+    await Promise.all([this.#ports.fencing.unlead(), hosts.unlead()]);
+  }
+
+  /**
+   * The group's members carry the ids and names of the zone's servers. The founder gets its own with the first
+   * `server-add`, which names the box itself.
+   */
+  #nameBoxes(): void {
+    this.#nameFounder().catch((error: unknown) => this.#ports.log(`Cannot name this server: ${errorChain(error)}`));
+  }
+
+  async #nameFounder(): Promise<void> {
+    const { cluster, log } = this.#ports;
+    const self = cluster.self();
+    if (self === undefined || self.serverId >= 0) return;
+    const [row] = await cluster.state.read("SELECT id,name FROM server ORDER BY id LIMIT 1");
+    if (row === undefined) return;
+    const member = { ...self, serverId: Number(row[0]), name: String(row[1]) };
+    const why = await cluster.core.changeMembership({ kind: "simple", steps: [{ kind: "update", member }] });
+    log(
+      why === undefined ? `this box is server ${member.serverId}, "${member.name}"` : `Cannot name this server: ${why}`,
+    );
+  }
+}
+
+function voters(cluster: Cluster): readonly number[] {
+  const membership = cluster.membership();
+  return membership.members
+    .filter((member) => membership.voters.includes(member.raftId) || membership.votersOutgoing.includes(member.raftId))
+    .map((member) => member.serverId);
+}
