@@ -19,18 +19,27 @@ export type SinkDone = (error?: Error) => void;
 /** One entry of the largest size and a group of small ones fit; larger appends are split over several groups. */
 export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Writes on the caller's thread: for the simulator and the tests. */
-export function createInlineSink(disk: Disk, segmentSizeBytes: number): GroupSink {
+/**
+ * Writes on the caller's thread: for the simulator and the tests. `defer` says when: each write or recycling happens whole,
+ * and is reported, in the turn that it is given.
+ */
+export function createInlineSink(
+  disk: Disk,
+  segmentSizeBytes: number,
+  defer: (work: () => void) => void = queueMicrotask,
+): GroupSink {
   const files = new SegmentFiles(disk, segmentSizeBytes);
   const buffer = new Uint8Array(Math.min(GROUP_BYTES_MAX, segmentSizeBytes));
   const attempt = (work: () => void, done: SinkDone): void => {
-    let failure: Error | undefined;
-    try {
-      work();
-    } catch (error) {
-      failure = error instanceof Error ? error : new Error(String(error));
-    }
-    queueMicrotask(() => done(failure));
+    defer(() => {
+      let failure: Error | undefined;
+      try {
+        work();
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+      }
+      done(failure);
+    });
   };
   const prepareSpare = (): void => {
     try {

@@ -32,7 +32,7 @@ export async function openLog(
     const sink = damaged
       ? undefined
       : inline
-        ? createInlineSink(disk, segmentSizeBytes)
+        ? createInlineSink(disk, segmentSizeBytes, options.defer)
         : await createWorkerSink(directory, segmentSizeBytes);
     const log = new SegmentLog({
       disk,

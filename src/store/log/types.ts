@@ -114,6 +114,8 @@ export interface LogOptions {
   readonly disk?: Disk | undefined;
   /** Where groups are written: a Worker of its own (product) or this thread (simulator, tests). Default "worker" with the real disk, else "inline". */
   readonly writer?: "worker" | "inline" | undefined;
+  /** When an inline writer does its work; the simulator's disk is slow by it. Default: the next microtask. */
+  readonly defer?: ((work: () => void) => void) | undefined;
   /** 16 MiB; 4 MiB on small flash. A multiple of 4096. */
   readonly segmentSizeBytes?: number | undefined;
   /** Recent entries kept in memory, in bytes of data. Default 16 MiB. */
