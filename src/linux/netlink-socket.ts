@@ -39,6 +39,14 @@ export interface NetlinkSocket {
 export function openNetlinkSocket(protocol: number, groups: readonly number[] = []): NetlinkSocket {
   const socket = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
   if (socket < 0) throw failure(`open netlink protocol ${protocol}`);
+  // Without a port number of its own, which bind gives, a socket gets no news: the kernel takes it for itself (port 0).
+  const address = new Uint8Array(12); // struct sockaddr_nl
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+  if (libc.bind(socket, address, address.length) !== 0) {
+    const error = failure(`bind netlink protocol ${protocol}`);
+    libc.close(socket);
+    throw error;
+  }
   for (const group of groups) {
     const value = new Int32Array([group]);
     if (libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, 4) !== 0) {

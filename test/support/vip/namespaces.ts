@@ -34,6 +34,8 @@ export function createTestNet(boxes: Readonly<Record<string, string>>): TestNet 
     for (const box of all) spawnSync("ip", ["netns", "del", name(box)]);
   };
   process.once("exit", remove);
+  // A runner's time limit ends us by SIGTERM, which alone would skip the "exit" event.
+  process.once("SIGTERM", () => process.exit(143));
   for (const box of all) command(`ip netns add ${name(box)}`);
   run("switch", "ip link add br0 type bridge forward_delay 0");
   run("switch", "ip link set br0 up");

@@ -128,4 +128,175 @@ test("without a new confirmed round the kernel ends it: no ping, no ARP and no a
   socket.close();
 });
 
+test("a client follows the announcement: its ARP cache names the new box without a question of its own", async () => {
+  const a = createBox("a");
+  const b = createBox("b");
+  const cached = (): string => net.run("client", `ip neigh show ${VIP}`);
+  const macOf = (box: string): string => net.inside(box, () => openNetlink().findLink("eth0")?.mac ?? "");
+  await hold(a);
+  assert.ok(isAnswered());
+  assert.match(cached(), macOf("a"));
+  a.holder.release();
+  await hold(b);
+  await b.until("the client follows", () => cached().includes(macOf("b")));
+  a.holder.stop();
+  b.holder.stop();
+});
+
+test("power datagrams leave only under a live token, other source ports always, other interfaces never", async () => {
+  const a = createBox("a", { vips: [] });
+  assert.equal(a.holder.status().addresses, []);
+  const received: number[] = [];
+  const bmc = await net.inside("client", () =>
+    Bun.udpSocket({ port: 623, socket: { data: (_socket, _data, port) => void received.push(port) } }),
+  );
+  const power = await net.inside("a", () => Bun.udpSocket({ port: 60600 }));
+  const query = await net.inside("a", () => Bun.udpSocket({ port: 50600 }));
+  /** Sends from both ports; the query's arrival shows that the power datagram would have arrived too. */
+  const isPowerThrough = async (): Promise<boolean> => {
+    received.length = 0;
+    try {
+      power.send("off", 623, "10.99.0.9");
+    } catch (error) {
+      assert.match(String(error), /ENOBUFS|EPERM/); // what the sender reads of the gate, and of the guard of other interfaces
+    }
+    query.send("status", 623, "10.99.0.9");
+    for (const end = performance.now() + 2000; !received.includes(50600); await Bun.sleep(1)) {
+      if (performance.now() > end) throw new Error("the status query did not arrive");
+    }
+    return received.includes(60600);
+  };
+  assert.not.ok(await isPowerThrough(), "no token yet");
+  a.beat();
+  a.holder.leaderReady(1);
+  a.beat();
+  assert.ok(a.holder.status().token !== undefined);
+  assert.ok(await isPowerThrough(), "under a live token");
+  while (a.holder.status().leaseRemainingMs > 0) await Bun.sleep(10);
+  await Bun.sleep(8); // two jiffies of the kernel's timers
+  assert.not.ok(await isPowerThrough(), "the token has died");
+  a.beat();
+  a.holder.release();
+  assert.not.ok(await isPowerThrough(), "released");
+  a.holder.stop();
+  const elsewhere = createBox("a", { vips: [], powerInterfaces: ["lo"] });
+  elsewhere.beat();
+  elsewhere.holder.leaderReady(1);
+  elsewhere.beat();
+  assert.ok(elsewhere.holder.status().token !== undefined);
+  assert.not.ok(await isPowerThrough(), "a live token opens the configured interfaces only");
+  elsewhere.holder.stop();
+  for (const socket of [bmc, power, query]) socket.close();
+});
+
+for (const damage of [
+  "delete table netdev lease",
+  "flush chain netdev lease in0",
+  "delete chain netdev lease out0",
+  "flush ruleset",
+]) {
+  test(`after "nft ${damage}" the address is gone at the next tick, then the gate is rebuilt and taken again`, async () => {
+    const a = createBox("a");
+    await hold(a);
+    net.run("a", `nft ${damage}`);
+    net.inside("a", () => a.holder.tick());
+    assert.not.match(a.addresses(), VIP);
+    assert.equal(a.alarms, ["vip-table"]);
+    assert.not.ok(a.holder.status().holding);
+    assert.ok(a.holder.status().isTableSound, "rebuilt in the same turn");
+    await a.until("holding again", () => a.holder.status().holding);
+    assert.ok(isAnswered());
+    a.holder.stop();
+  });
+}
+
+test("a link that was re-created loses the address, gets new hooks, and is taken again", async () => {
+  const a = createBox("a");
+  await hold(a);
+  const recreate = (): void => {
+    net.run("switch", `ip link add port-a type veth peer name eth0 netns ${net.name("a")}`);
+    net.run("switch", "ip link set port-a master br0 up");
+    net.run("a", "ip addr add 10.99.0.1/24 dev eth0");
+    net.run("a", "ip link set eth0 up");
+  };
+  net.run("a", "ip link del eth0");
+  a.beat();
+  assert.not.ok(a.holder.status().isTableSound);
+  assert.equal(a.alarms, ["vip-table"]);
+  recreate();
+  await a.until("holding again", () => a.holder.status().holding);
+  assert.ok(isAnswered());
+  // Gone and back between two ticks.
+  net.run("a", "ip link del eth0");
+  recreate();
+  a.beat();
+  assert.is(a.holder.status().incidents.tableLosses, 2);
+  await a.until("holding again", () => a.holder.status().holding);
+  assert.ok(isAnswered());
+  a.holder.stop();
+});
+
+test("an interface that is missing at the start is waited for, with one alarm", async () => {
+  const a = createBox("a", { vips: [{ interface: "late0", address: VIP, prefix: 24 }] });
+  for (let count = 0; count < 5; count++) a.beat();
+  assert.equal(a.alarms, ["vip-table"]);
+  assert.not.ok(a.holder.status().isTableSound);
+  net.run("a", "ip link add late0 type veth peer name late1");
+  await a.until("a sound table", () => a.holder.status().isTableSound);
+  assert.equal(a.alarms, ["vip-table"]);
+  a.holder.stop();
+  net.run("a", "ip link del late0");
+});
+
+test("a foreign device that claims the address is let have it within one turn, and power goes on", async () => {
+  const a = createBox("a");
+  await hold(a);
+  await a.until("settled", () => a.holder.status().lastAnnounceAt !== undefined);
+  await Bun.sleep(60);
+  a.beat();
+  const foreign = net.inside("client", () => {
+    const link = openNetlink().findLink("eth0");
+    const socket = openPacketSocket(link?.index ?? 0);
+    assert.is(socket.send(arpAnnouncement(link?.mac ?? "", VIP)), "sent");
+    return socket;
+  });
+  net.inside("a", () => a.holder.tick());
+  assert.not.match(a.addresses(), VIP);
+  assert.equal(a.alarms, ["vip-conflict"]);
+  a.beat();
+  assert.is(a.holder.status().claim, "withheld");
+  assert.ok(a.holder.status().token !== undefined, "the power gate keeps its token");
+  foreign.close();
+  a.holder.stop();
+});
+
+test("a foreign device that answers the probe keeps us from claiming", async () => {
+  net.run("client", `ip addr add ${VIP}/32 dev eth0`);
+  const a = createBox("a");
+  a.beat();
+  a.holder.leaderReady(1);
+  await a.until("the answer", () => a.holder.status().claim === "withheld");
+  assert.not.match(a.addresses(), VIP);
+  net.run("client", `ip addr del ${VIP}/32 dev eth0`);
+  a.holder.stop();
+});
+
+test("an address that a killed process left is removed when the gate is loaded", () => {
+  net.run("a", `ip addr add ${VIP}/32 dev eth0`);
+  const a = createBox("a");
+  assert.not.match(a.addresses(), VIP);
+  a.holder.stop();
+});
+
+test("the daemon's own restart never opens the gate: tokens of the former table are gone", async () => {
+  const a = createBox("a");
+  await hold(a);
+  const next = createBox("a");
+  net.run("a", `ip addr add ${VIP}/32 dev eth0`);
+  assert.not.ok(isAnswered());
+  next.holder.stop();
+});
+
+// Sockets of a test that failed must not keep the file running.
+test.after(() => void setTimeout(() => process.exit(), 100));
 test.run();
