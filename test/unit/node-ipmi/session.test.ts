@@ -179,8 +179,9 @@ test("a silent BMC is reported within 2 s, after fresh handshakes from fresh por
       },
     },
     async ({ open }) => {
+      const first = await freeRange(4);
       const start = performance.now();
-      await failsWith("no-answer", open());
+      await failsWith("no-answer", open({ localPorts: { first, last: first + 3 } }));
       assert.ok(performance.now() - start < 2_000);
       assert.ok(opens >= 2, `${opens} open session requests`);
       assert.is(ports.size, opens);
@@ -467,6 +468,38 @@ test("a BMC that agrees to suite 0 is found out, others are not accused", async 
   await failsWith("no-bmc", probeSuiteZero({ address: ADDRESS, port: await closedPort() }));
 });
 
+test("a late answer to an earlier status read is not taken for the answer to this one", () =>
+  withBmc({}, async ({ bmc, host }) => {
+    const relay = await relayTo(bmc.port);
+    const session = await openSession({ ...LOGIN, port: relay.port, answerTimeoutMs: 50 });
+    host.isOn = false;
+    relay.onAnswer = () => "keep";
+    assert.is((await session.chassisStatus()).isPowerOn, false);
+    assert.is(relay.kept.length, 1);
+    host.isOn = true;
+    relay.onAnswer = () => "after-kept";
+    assert.is((await session.chassisStatus()).isPowerOn, true);
+    await session.close();
+    relay.close();
+  }));
+
+test("a replayed answer is refused even when its rqSeq has come round again", () =>
+  withBmc({}, async ({ bmc, host }) => {
+    const relay = await relayTo(bmc.port);
+    const session = await openSession({ ...LOGIN, port: relay.port });
+    host.isOn = false;
+    relay.onAnswer = () => "copy";
+    assert.is((await session.chassisStatus()).isPowerOn, false);
+    assert.is(relay.kept.length, 1);
+    host.isOn = true;
+    // rqSeq has 6 bits: the 64th request from here on has the number of the recorded one.
+    for (let request = 1; request < 64; request++) await session.deviceId();
+    relay.onAnswer = () => "after-kept";
+    assert.is((await session.chassisStatus()).isPowerOn, true);
+    await session.close();
+    relay.close();
+  }));
+
 test("noise on the port disturbs neither side", () =>
   withBmc({}, async ({ bmc, open }) => {
     const noise = createSocket("udp4");
@@ -493,6 +526,44 @@ test("every fault that is in force shows, and clears", () =>
     await bmc.clearFaults();
     assert.equal(bmc.faults, []);
   }));
+
+interface Relay {
+  readonly port: number;
+  readonly kept: Buffer[];
+  /** Asked for each answer until it has said something but "pass" once: hold it, copy it, or send what was kept before it. */
+  onAnswer: () => "pass" | "keep" | "copy" | "after-kept";
+  close(): void;
+}
+
+/** A wire between one client and a BMC whose answers can be held back and replayed. */
+async function relayTo(bmcPort: number): Promise<Relay> {
+  const front = createSocket("udp4");
+  const back = createSocket("udp4");
+  await Promise.all([front, back].map((socket) => new Promise<void>((done) => socket.bind(0, ADDRESS, () => done()))));
+  let clientPort = 0;
+  const pass = () => "pass" as const;
+  const relay: Relay = {
+    port: front.address().port,
+    kept: [],
+    onAnswer: pass,
+    close: () => {
+      front.close();
+      back.close();
+    },
+  };
+  front.on("message", (datagram, client) => {
+    clientPort = client.port;
+    back.send(datagram, bmcPort, ADDRESS);
+  });
+  back.on("message", (answer) => {
+    const decision = relay.onAnswer();
+    relay.onAnswer = pass;
+    if (decision === "keep" || decision === "copy") relay.kept.push(answer);
+    if (decision === "after-kept") for (const old of relay.kept) front.send(old, clientPort, ADDRESS);
+    if (decision !== "keep") front.send(answer, clientPort, ADDRESS);
+  });
+  return relay;
+}
 
 async function closedPort(): Promise<number> {
   return freeRange(1);
