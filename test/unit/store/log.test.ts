@@ -283,6 +283,21 @@ test("a lost segment in the middle and a lost header are damage; one rotten copy
   }
 });
 
+test("a vote that rots at the end of an earlier segment is damage", async () => {
+  const disk = new FakeDisk();
+  const { log } = await openLog("", base(disk));
+  for (let term = 1; log.statistics().rotations < 2; term++) {
+    await log.append({ entries: [], hardState: { term, vote: "a", promiseMs: 0, commit: 0 }, commit: 0 });
+  }
+  await log.close();
+  const last = recordsOf(disk, 1).at(-1);
+  assert.is(last?.type, RECORD.hardState);
+  disk.rot(segmentName(1), (bytes) => {
+    bytes[(last?.offset ?? 0) + 16] = (bytes[(last?.offset ?? 0) + 16] ?? 0) ^ 1;
+  });
+  assert.is((await openLog("", base(disk))).recovered.damage.kind, "corrupt");
+});
+
 test("after a failed write or sync nothing is tried again", async () => {
   for (const kind of ["pwrite", "fdatasync"] as const) {
     const disk = new FakeDisk();

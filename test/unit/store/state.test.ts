@@ -263,6 +263,9 @@ test("of 1,025 clients the one unused for longest is forgotten, the same after a
     const again = await openState(directory, { featureLevel: 1 });
     await check(again);
     assert.equal(await one(again, noop(name(1))), { kind: "expired" });
+    await one(again, log.entry({}, "fresh:1"));
+    assert.is(again.outcomeOf(`${name(2)}:1`), undefined, "the next in the order of use");
+    assert.is(again.outcomeOf(`${name(3)}:1`)?.kind, "done");
     await again.close();
   }));
 
