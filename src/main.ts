@@ -75,6 +75,7 @@ async function main(): Promise<void> {
       onLevel: (level) => fencing.onLevel(level),
     });
     await hosts.start();
+    fencing.start();
     return hosts;
   });
   const api = new Api({

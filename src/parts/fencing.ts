@@ -65,6 +65,7 @@ export class Fencing {
   readonly #seen = new Map<number, Seen>();
   readonly #records = new Map<number, FenceRow>();
   #hosts: Hosts | undefined;
+  #hasSchema = false;
   #fence: FenceDriver | undefined;
   #vmha: VmhaDriver | undefined;
   #removeListener: (() => void) | undefined;
@@ -98,6 +99,11 @@ export class Fencing {
       clock,
       unseal: ports.seal.unseal,
     });
+  }
+
+  /** The state has its tables: from now on BMCs are checked. */
+  start(): void {
+    this.#hasSchema = true;
   }
 
   /** The power that the host's BMC reads now; asked out of turn, by the leader only. */
@@ -281,6 +287,7 @@ export class Fencing {
 
   /** Hosts whose BMC may be asked now: not while it is being powered off, when one session has it. */
   async #checkable() {
+    if (!this.#hasSchema) return [];
     const [rows, bindings] = await Promise.all([this.#read(allHosts()), this.#read(allBindings())]);
     const records = await this.#read(allFenceRecords());
     const busy = new Set(

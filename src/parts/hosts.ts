@@ -364,8 +364,10 @@ export class Hosts {
       known.cpus = line.cpus;
       known.hasKvm = line.hasKvm;
       known.hostname = line.hostname;
-    } else if (line.kind === "uuid") known.uuid = line.uuid;
-    else if (line.kind === "sample") {
+    } else if (line.kind === "uuid") {
+      known.uuid = line.uuid;
+      this.#driver?.wake(known.connection.hostId);
+    } else if (line.kind === "sample") {
       const isFirst = known.memoryTotalKib === 0;
       known.memoryTotalKib = line.memoryTotalKib;
       if (isFirst) this.#driver?.wake(known.connection.hostId);
@@ -446,9 +448,9 @@ function stepFor(
   }
 }
 
-/** Undefined until the loop has told both. */
+/** Undefined until the loop has told all of it. */
 function factsOf(known: Known): HostFacts | undefined {
-  if (known.cpus === 0 || known.memoryTotalKib === 0) return undefined;
+  if (known.cpus === 0 || known.memoryTotalKib === 0 || known.uuid === "") return undefined;
   return {
     totalCpu: known.cpus * 100,
     totalMem: known.memoryTotalKib,
