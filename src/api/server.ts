@@ -79,9 +79,13 @@ async function readBody(request: Request): Promise<string | Fault> {
   }
 }
 
-/** Cheaper than a URL: the path is what stands between the host and a question mark. */
+/**
+ * Cheaper than a URL: the path is what stands between the host and a question mark. A request of HTTP/1.0 without a Host
+ * has a path only.
+ */
 function isRpcPath(url: string): boolean {
-  const from = url.indexOf("/", url.indexOf("://") + 3);
+  const scheme = url.indexOf("://");
+  const from = scheme === -1 ? 0 : url.indexOf("/", scheme + 3);
   const question = url.indexOf("?", from);
   return url.slice(from, question === -1 ? undefined : question) === "/RPC2";
 }

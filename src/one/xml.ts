@@ -44,6 +44,9 @@ interface Open {
  * @throws XmlError on anything that is not well-formed, nested deeper than {@link XML_DEPTH_MAX} or has a DOCTYPE.
  */
 export function parseXml(source: string): XmlElement {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0 §2.2 excludes them
+  const control = source.search(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/);
+  if (control !== -1) throw new XmlError("a control character", control);
   const stack: Open[] = [];
   let root: XmlElement | undefined;
   let at = 0;
