@@ -1,0 +1,173 @@
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { bedMissing, startBed, until } from "../../support/hypervisor-bed/bed.ts";
+import { connectTo } from "../../support/hypervisor-bed/connect.ts";
+
+const missing = bedMissing();
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+const bed = missing === undefined ? await startBed({ libvirt: false }) : undefined;
+const withBed = (name: string, run: (host: NonNullable<typeof bed>) => Promise<void>): void => {
+  if (bed !== undefined) test(name, () => run(bed));
+};
+
+withBed("a connection is ready within a second and its beacon comes each half second", async (host) => {
+  const began = performance.now();
+  const { connection, signals, reaches } = connectTo(host);
+  await reaches("ready", 1000);
+  console.log(`ready after ${Math.round(performance.now() - began)} ms`);
+  const ticks = (): number[] =>
+    signals.flatMap((signal) => (signal.kind === "line" && signal.line.kind === "tick" ? [signal.line.uptimeMs] : []));
+  await until(() => ticks().length >= 4, 3000, "four ticks");
+  const [first = 0, , , fourth = 0] = ticks();
+  assert.ok(fourth - first >= 1400 && fourth - first < 2400, `${fourth - first} ms for three intervals`);
+  assert.match(connection.bootId ?? "", /^[0-9a-f-]{36}-\d+$/);
+  const uptime = Number((await host.run("cat", "/proc/uptime")).stdout.split(" ")[0]) * 1000;
+  assert.ok(Math.abs(uptime - (connection.hostUptimeMs() ?? 0)) < 300);
+  await connection.stop();
+});
+
+withBed("commands give their code, output and complaint, side by side within a key's order", async (host) => {
+  const { connection, reaches } = connectTo(host);
+  await reaches("ready");
+  const options = { deadlineMs: 3000, key: "a" };
+  assert.equal(await connection.run(() => ({ send: "echo out; echo err >&2; exit 3\n" }), options), {
+    kind: "done",
+    code: 3,
+    stdout: "out\n",
+    stderr: "err\n",
+  });
+  const order = await Promise.all([
+    connection.run(() => ({ send: "sleep 0.1; cat /proc/uptime\n" }), options),
+    connection.run(() => ({ send: "cat /proc/uptime\n" }), options),
+  ]);
+  const [slow, after] = order.map((result) => (result.kind === "done" ? Number(result.stdout.split(" ")[0]) : 0));
+  assert.ok((slow ?? 0) <= (after ?? 0));
+  await connection.stop();
+});
+
+withBed(
+  "a command that is refused at the last moment never reaches the host, one past its deadline is unknown",
+  async (host) => {
+    const { connection, reaches } = connectTo(host);
+    await reaches("ready");
+    const refused = await connection.run(() => ({ refuse: "no lease" }), { deadlineMs: 1000, key: "a" });
+    assert.equal(refused, { kind: "not-sent", why: "no lease" });
+    const late = await connection.run(() => ({ send: "sleep 5\n" }), { deadlineMs: 100, key: "a" });
+    assert.equal(late, { kind: "unknown", why: "no answer in 100 ms" });
+    const stopping = connection.run(() => ({ send: "sleep 5\n" }), { deadlineMs: 5000, key: "a" });
+    await connection.stop();
+    assert.is((await stopping).kind, "not-sent", "it had not begun when the connection stopped");
+    const after = await connection.run(() => ({ send: "true\n" }), { deadlineMs: 1000, key: "a" });
+    assert.is(after.kind, "not-sent");
+  },
+);
+
+withBed("a host key other than the pinned one is refused, with the host and both fingerprints", async (host) => {
+  const pinned = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+  const { connection, reaches } = connectTo(host, { keys: { pin: async () => pinned } });
+  await reaches("host-key-mismatch");
+  const { reason } = connection.state;
+  for (const part of ["node-1", host.address, pinned, host.fingerprint, "ringfence host trust node-1"]) {
+    assert.match(reason, part);
+  }
+  await connection.stop();
+});
+
+withBed("the first connection offers the host's key to be pinned", async (host) => {
+  const offers: string[] = [];
+  const keys = {
+    pin: async (_hostId: number, offered: string) => {
+      offers.push(offered);
+      return offered;
+    },
+  };
+  const { connection, reaches } = connectTo(host, { keys });
+  await reaches("ready");
+  assert.equal(offers, [host.fingerprint]);
+  await connection.stop();
+});
+
+withBed("no connection is made while the pinned key cannot be known", async (host) => {
+  const { connection, reaches } = connectTo(host, { keys: { pin: () => Promise.reject(new Error("no leader")) } });
+  await reaches("silent");
+  assert.match(connection.state.reason, "Cannot check the host key");
+  assert.match(connection.state.reason, "no leader");
+  await connection.stop();
+});
+
+withBed("a closed port and a key that is not accepted are refusals, each with what to do", async (host) => {
+  const closed = connectTo(host, { port: 23 });
+  await closed.reaches("refused");
+  assert.match(
+    closed.connection.state.reason,
+    `Cannot connect to host "node-1" at ${host.address}:23: connection refused`,
+  );
+  const stranger = generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: "pkcs1", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const locked = connectTo(host, { privateKey: stranger.privateKey });
+  await locked.reaches("refused");
+  assert.match(locked.connection.state.reason, "ringfence ssh-key");
+  await Promise.all([closed.connection.stop(), locked.connection.stop()]);
+});
+
+withBed(
+  "a frozen host is silent within 3 s though it accepts connections, and is back soon after the thaw",
+  async (host) => {
+    const { connection, reaches } = connectTo(host);
+    await reaches("ready");
+    await host.freeze();
+    const frozenAt = performance.now();
+    await reaches("silent", 3000);
+    console.log(`frozen: silent after ${Math.round(performance.now() - frozenAt)} ms`);
+    const socket = await Bun.connect({ hostname: host.address, port: host.port, socket: { data: () => undefined } });
+    socket.end();
+    await until(() => connection.state.reason.includes("no greeting"), 12_000, "the reconnection got no greeting");
+    await host.thaw();
+    await reaches("ready", 8000);
+    await connection.stop();
+  },
+);
+
+withBed("a host that lost power without a word is met again after it returned, with another boot id", async (host) => {
+  const { connection, reaches } = connectTo(host);
+  await reaches("ready");
+  const before = connection.bootId;
+  await host.powerOff();
+  await reaches("silent", 3000);
+  await host.powerOn();
+  await reaches("ready", 10_000);
+  assert.is.not(connection.bootId, before);
+  await connection.stop();
+});
+
+withBed("a box's new loop ends its forgotten predecessor, and another box's loop goes on", async (host) => {
+  const first = connectTo(host);
+  const other = connectTo(host, { boxId: "box-2" });
+  await Promise.all([first.reaches("ready"), other.reaches("ready")]);
+  const second = connectTo(host);
+  await second.reaches("ready");
+  const complaint = (): boolean =>
+    first.signals.some((signal) => signal.kind === "line" && signal.line.kind === "complaint");
+  await until(complaint, 3000, "the first loop said why it ends");
+  assert.is(second.connection.state.kind, "ready");
+  assert.is(other.connection.state.kind, "ready");
+  await Promise.all([first, second, other].map(({ connection }) => connection.stop()));
+});
+
+withBed("nothing of a connection is left on the host after it was stopped", async (host) => {
+  const { connection, reaches } = connectTo(host);
+  connection.follow(true);
+  await reaches("ready");
+  await until(() => host.processes("sh").length >= 4, 3000, "the loops run");
+  await connection.stop();
+  // The host's first process is a shell, too.
+  await until(() => host.processes("sh").length + host.processes("cat").length <= 1, 8000, "the loops ended");
+});
+
+test("this file ran as far as the machine allows", () => assert.ok(bed !== undefined || missing !== undefined));
+test.after(async () => bed?.stop());
+test.run();
