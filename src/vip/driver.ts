@@ -71,6 +71,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
   const interfaces = gatedInterfaces(config);
   const nextToken = createTokenSource(ports.clock.bootTime);
   const links = new Map<string, OpenLink>();
+  /** Power interfaces that were reported as missing. */
+  const absent = new Set<string>();
   let state = initialHolderState();
   let refusedAnnouncements = 0;
   let verifiedAt = Number.NEGATIVE_INFINITY;
@@ -166,15 +168,15 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
     }
   };
 
-  /** Every interface exists and is the one that the hooks were made for. */
+  /** Each interface is the one that the hooks were made for, or is absent as it was then. */
   const areLinksSame = (): boolean =>
-    interfaces.every((name) => links.get(name)?.index === ports.links.findLink(name)?.index && links.has(name));
+    interfaces.every((name) => links.get(name)?.index === ports.links.findLink(name)?.index);
 
   const restoreTable = (): HolderEvent => {
     try {
       closeLinks();
       for (const name of interfaces) openLink(name);
-      const error = table.load();
+      const error = table.load([...links.keys()]);
       // Our own loading is not news.
       ports.tableWatch.poll();
       if (error !== undefined) return { kind: "table-refused", why: error };
@@ -191,8 +193,17 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
 
   const openLink = (name: string): void => {
     const found = ports.links.findLink(name);
-    if (found === undefined) throw new Error(`interface "${name}" does not exist`);
     const addresses = config.vips.filter((vip) => vip.interface === name).map((vip) => vip.address);
+    if (found === undefined && addresses.length > 0) throw new Error(`interface "${name}" does not exist`);
+    if (found === undefined) {
+      // A missing way to the BMCs must not cost us the VIP; it is gated when it appears (watchLinks).
+      if (!absent.has(name)) {
+        ports.alarm("vip-power-interface", `Power commands cannot be sent: interface "${name}" does not exist`);
+      }
+      absent.add(name);
+      return;
+    }
+    absent.delete(name);
     if (addresses.length === 0) {
       links.set(name, { ...found, socket: undefined });
       return;
@@ -208,13 +219,15 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
 
   const watchLinks = (): void => {
     if (ports.links.pollLinkChanges().length === 0) return;
-    for (const [name, known] of links) {
+    for (const name of interfaces) {
+      const known = links.get(name);
       const found = ports.links.findLink(name);
-      if (found?.index !== known.index) {
-        const what = found === undefined ? "is gone" : "was re-created";
+      if (found?.index !== known?.index) {
+        const what = found === undefined ? "is gone" : known === undefined ? "has appeared" : "was re-created";
         dispatch({ kind: "table-missing", why: `interface "${name}" ${what}` });
         return;
       }
+      if (known === undefined || found === undefined) continue;
       links.set(name, { ...known, mac: found.mac, hasCarrier: found.hasCarrier });
       if (found.hasCarrier && !known.hasCarrier) dispatch({ kind: "link-returned" });
     }

@@ -47,6 +47,8 @@ export interface HolderState {
   readonly apiAnsweredAt: number;
   readonly transferAskedAt: number;
   readonly isTableSound: boolean;
+  /** Since when it is not. */
+  readonly tableLostAt: number;
   readonly tableRetryAt: number;
   readonly tableAlarmedAt: number;
   readonly incidents: { readonly conflicts: number; readonly lapses: number; readonly tableLosses: number };
@@ -113,6 +115,7 @@ export function initialHolderState(): HolderState {
     apiAnsweredAt: Number.NEGATIVE_INFINITY,
     transferAskedAt: Number.NEGATIVE_INFINITY,
     isTableSound: false,
+    tableLostAt: Number.NEGATIVE_INFINITY,
     tableRetryAt: Number.NEGATIVE_INFINITY,
     tableAlarmedAt: Number.NEGATIVE_INFINITY,
     incidents: { conflicts: 0, lapses: 0, tableLosses: 0 },

@@ -18,8 +18,11 @@ export type LeaseTableConfig = Pick<HolderConfig, "vips" | "powerInterfaces">;
 
 /** The packet lease in the kernel. Each call is one transaction of nftables; a result is undefined or the error's text. */
 export interface LeaseTable {
-  /** (Re)builds both tables in one step, so that no packet ever passes between the old and the new, and reads them back. */
-  load(): string | undefined;
+  /**
+   * (Re)builds both tables in one step, so that no packet ever passes between the old and the new, and reads them back.
+   * Of the power interfaces only those in `present` get a hook: through the others no power datagram leaves.
+   */
+  load(present: readonly string[]): string | undefined;
   /** Whether the tables are, to the letter, what `load` read back. About 0.3 ms. */
   verify(): boolean;
   /** Starts the life of a token: from now, `lifetimeMs`. Called before the round is sent. */
@@ -45,12 +48,14 @@ export function createLeaseTable(config: LeaseTableConfig, nft: NftPort): LeaseT
     return result.ok ? undefined : result.error;
   };
   return {
-    load: () => {
+    load: (present) => {
       sound = undefined;
-      const error = run(leaseTableText(config));
+      const powerInterfaces = config.powerInterfaces.filter((name) => present.includes(name));
+      const loaded = { vips: config.vips, powerInterfaces };
+      const error = run(leaseTableText(loaded));
       if (error !== undefined) return error;
       const text = read();
-      const missing = text === undefined ? "the tables" : missingPart(config, text);
+      const missing = text === undefined ? "the tables" : missingPart(loaded, text);
       if (missing !== undefined) return `after loading the packet lease, ${missing} cannot be read back`;
       sound = text;
       return undefined;

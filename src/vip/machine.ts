@@ -22,6 +22,8 @@ const LAPSE_GRACE_MS = 1000;
 /** The address' lifetime in the kernel is whole seconds; renewing it twice a second never lets it run out. */
 const ADDRESS_RENEWAL_MS = 500;
 const TABLE_RETRY_MS = 1000;
+/** A leader whose gate cannot be built for this long lets a box lead that can hold the address. */
+const TABLE_DEAD_MS = 5000;
 const TABLE_ALARM_INTERVAL_MS = 60_000;
 
 /** True while the kernel, by our reckoning, still lets packets of the active token pass. */
@@ -196,7 +198,7 @@ function loseTable(state: HolderState, why: string, now: number): HolderStep {
   const left = leave({ ...state, isTableSound: false });
   const incidents = { ...state.incidents, tableLosses: state.incidents.tableLosses + 1 };
   const lost: HolderStep = {
-    state: { ...left.state, incidents, tableRetryAt: now + TABLE_RETRY_MS },
+    state: { ...left.state, incidents, tableLostAt: now, tableRetryAt: now + TABLE_RETRY_MS },
     effects: left.effects,
   };
   const reported = andThen(lost, (next) => reportTable(next, why, now));
@@ -211,7 +213,7 @@ function reportTable(state: HolderState, why: string, now: number): HolderStep {
 
 function tick(settings: HolderSettings, state: HolderState, now: number): HolderStep {
   let next: HolderStep = { state, effects: [] };
-  for (const duty of [retryTable, advanceProbe, watchApi, watchLapse, announceDue]) {
+  for (const duty of [retryTable, advanceProbe, watchFitness, watchLapse, announceDue]) {
     next = andThen(next, (current) => duty(settings, current, now));
   }
   return next;
@@ -238,14 +240,20 @@ function advanceProbe(settings: HolderSettings, state: HolderState, now: number)
   return { state: { ...state, claim: { ...claim, sent: claim.sent + 1 } }, effects: [{ kind: "send-probe" }] };
 }
 
-function watchApi(settings: HolderSettings, state: HolderState, now: number): HolderStep {
-  const silentSince = Math.max(state.apiAnsweredAt, state.leaderSince, state.transferAskedAt);
-  if (state.leadership !== "leader" || now - silentSince <= settings.apiDeadMs) return { state, effects: [] };
-  const why = `the API of this box has not answered for ${settings.apiDeadMs} ms`;
+/** A leader that cannot hold the address, for whatever reason, is the wrong leader. */
+function watchFitness(settings: HolderSettings, state: HolderState, now: number): HolderStep {
+  if (state.leadership !== "leader") return { state, effects: [] };
+  const since = Math.max(state.leaderSince, state.transferAskedAt);
+  const isApiDead = now - Math.max(since, state.apiAnsweredAt) > settings.apiDeadMs;
+  const isTableDead = !state.isTableSound && now - Math.max(since, state.tableLostAt) > TABLE_DEAD_MS;
+  if (!isApiDead && !isTableDead) return { state, effects: [] };
+  const why = isApiDead
+    ? `the API of this box has not answered for ${settings.apiDeadMs} ms`
+    : `the packet lease of this box could not be built for ${TABLE_DEAD_MS} ms`;
   return {
     state: { ...state, transferAskedAt: now },
     effects: [
-      { kind: "alarm", code: "vip-api-silent", text: `Giving the leadership away: ${why}` },
+      { kind: "alarm", code: "vip-unfit", text: `Giving the leadership away: ${why}` },
       { kind: "transfer-leadership", why },
     ],
   };

@@ -248,6 +248,17 @@ test("an interface that is missing at the start is waited for, with one alarm", 
   net.run("a", "ip link del late0");
 });
 
+test("a missing way to the BMCs costs an alarm, not the address, and is gated as soon as it appears", async () => {
+  const a = createBox("a", { powerInterfaces: ["bmc0"] });
+  await hold(a);
+  assert.equal(a.alarms, ["vip-power-interface"]);
+  net.run("a", "ip link add bmc0 type veth peer name bmc1");
+  await a.until("its hook", () => net.run("a", "nft list table netdev lease").includes('egress device "bmc0"'));
+  await a.until("holding again", () => a.holder.status().holding);
+  a.holder.stop();
+  net.run("a", "ip link del bmc0");
+});
+
 test("a foreign device that claims the address is let have it within one turn, and power goes on", async () => {
   const a = createBox("a");
   await hold(a);

@@ -24,7 +24,7 @@ function isAnswered(): boolean {
 
 test("the gate is closed when it is loaded, opens for a live and active token, and closes by its time alone", async () => {
   assert.ok(isAnswered(), "the client can see the address at all");
-  assert.is(table.load(), undefined);
+  assert.is(table.load(["eth0", "lo"]), undefined);
   assert.not.ok(isAnswered());
   assert.is(table.activate(4, true), undefined);
   assert.not.ok(isAnswered(), "active, never alive");
@@ -75,7 +75,7 @@ test("ten thousand activations under a flood of pings lose none: the exchange is
 });
 
 test("verify sees any change of the tables, and a reload mends it", () => {
-  assert.is(table.load(), undefined);
+  assert.is(table.load(["eth0", "lo"]), undefined);
   assert.ok(table.verify());
   for (const damage of [
     "flush chain netdev lease gate_vip",
@@ -85,7 +85,7 @@ test("verify sees any change of the tables, and a reload mends it", () => {
   ]) {
     net.run("a", `nft ${damage}`);
     assert.not.ok(table.verify(), damage);
-    assert.is(table.load(), undefined);
+    assert.is(table.load(["eth0", "lo"]), undefined);
     assert.ok(table.verify());
   }
   table.addLive(11, 1000);
@@ -102,15 +102,21 @@ test("several addresses on several interfaces get their chains; an interface wit
     powerInterfaces: ["lo"],
   };
   assert.equal(gatedInterfaces(many), ["eth0", "lo"]);
-  assert.is(createLeaseTable(many, nft).load(), undefined);
+  assert.is(createLeaseTable(many, nft).load(["eth0", "lo"]), undefined);
   const listed = net.run("a", "nft list table netdev lease");
   assert.is(listed.split("jump gate_vip").length - 1, 12);
   assert.is(listed.split("jump gate_power").length - 1, 1);
 });
 
 test("no address and no power interface is valid: then no power datagram leaves at all", () => {
-  assert.is(createLeaseTable({ vips: [], powerInterfaces: [] }, nft).load(), undefined);
+  assert.is(createLeaseTable({ vips: [], powerInterfaces: [] }, nft).load(["eth0", "lo"]), undefined);
   assert.match(net.run("a", "nft list table inet lease_power"), /udp dport 623 drop/);
+});
+
+test("a power interface that is absent gets no hook, and the guard lets nothing out through it", () => {
+  assert.is(createLeaseTable({ vips: [], powerInterfaces: ["lo", "bmc0"] }, nft).load(["lo"]), undefined);
+  assert.not.match(net.run("a", "nft list ruleset"), "bmc0");
+  assert.match(net.run("a", "nft list table inet lease_power"), /oifname != "lo" drop/);
 });
 
 test("text that is no interface name or IPv4 address never reaches nft", () => {

@@ -281,6 +281,16 @@ test("a missing table drops the address first, is restored, and nothing is held 
   assert.ok(kinds(box.beat()).includes("add-address"));
 });
 
+test("a leader whose table cannot be restored for 5 s asks for a transfer", () => {
+  const box = createBox();
+  box.hold();
+  box.send({ kind: "table-missing", why: "deleted" });
+  const lostAt = box.now;
+  const asked = box.run(8000).filter((row) => row.effect.kind === "transfer-leadership");
+  assert.is(asked.length, 1);
+  assert.is((asked[0]?.at ?? 0) - lostAt, 5010);
+});
+
 test("a cable that comes back is announced at once, by the holder only", () => {
   const box = createBox();
   assert.equal(box.send({ kind: "link-returned" }), []);
