@@ -35,14 +35,13 @@ export interface Configuration {
 }
 
 /**
- * The FENCE sections of a host, levels ascending. Without one, FENCE_IP (the attribute that OpenNebula's fencing example
- * uses, with FENCE_USER and FENCE_PASSWORD) stands for one IPMI device with defaults.
+ * The FENCE sections of a host, levels ascending. FENCE_IP, as OpenNebula's fencing example has it, is kept as a section
+ * by the front-end; what a section leaves out has a default.
  */
 export function readConfiguration(host: HostRow): Configuration {
   const sections = JSON.parse(host.fence === "" ? "[]" : host.fence) as readonly Readonly<Record<string, string>>[];
   const problems: string[] = [];
-  const given = sections.length > 0 ? sections : fromFenceIp(host);
-  const devices = given.slice(0, DEVICES_MAX).flatMap((section) => {
+  const devices = sections.slice(0, DEVICES_MAX).flatMap((section) => {
     const device = readSection(host.id, section);
     if (typeof device !== "string") return [device];
     problems.push(`FENCE of host ${host.id}: ${device}`);
@@ -83,20 +82,6 @@ export function notReadyReason(
   if (guid === undefined || isPlaceholderGuid(guid))
     return `its BMC shows the GUID ${binding.guid}, which many machines share: \`ringfence fence bind ${host.name}\` after setting one`;
   return undefined;
-}
-
-function fromFenceIp(host: HostRow): readonly Readonly<Record<string, string>>[] {
-  const attributes = parseStored(host.template);
-  const address = getText(attributes, "FENCE_IP");
-  if (address === undefined || address === "") return [];
-  return [
-    {
-      METHOD: "ipmi",
-      ADDRESS: address,
-      USER: getText(attributes, "FENCE_USER") ?? "",
-      PASSWORD: getText(attributes, "FENCE_PASSWORD") ?? "",
-    },
-  ];
 }
 
 /** The device, or what is wrong with the section. */

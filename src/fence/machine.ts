@@ -34,6 +34,8 @@ export interface FenceState {
   /** When the next alert of a standing HELD or FAILED is due. */
   readonly alertAt: number | undefined;
   readonly alertedReason: string;
+  /** Until then a host that was dealt with and has just come back is not judged down by verdicts from before. */
+  readonly returnGraceUntilAt: number;
   /** The failure that all of the above belongs to. */
   readonly failureNumber: number;
 }
@@ -122,6 +124,8 @@ export const ALERT_EVERY_MS = 60_000;
 /** The longest pause between two rounds of tries. */
 export const BACK_OFF_MS_MAX = 60_000;
 const BACK_OFF_MS_FIRST = 1_000;
+/** A host that is back in service was heard by one connection; the verdicts of all boxes follow within this. */
+export const RETURN_GRACE_MS = 5_000;
 /** After a rejected or unknown entry: time for the row to arrive before the next look decides. */
 const PROPOSE_AGAIN_MS = 20;
 
@@ -140,6 +144,7 @@ export function createFence(hostId: number, epoch: number, now: number): FenceSt
     notBeforeAt: now,
     alertAt: undefined,
     alertedReason: "",
+    returnGraceUntilAt: now,
     failureNumber: 0,
   };
 }
@@ -242,13 +247,20 @@ function newFailure(state: FenceState, record: FenceRow, now: number): FenceStat
 }
 
 function whenClosed(state: FenceState, look: Look, now: number): Step {
-  if (look.isDealtWith || !isDown(look) || now < state.notBeforeAt) return closeSession(state);
-  return throughGates(closeSession(state), look, look.record, now, true);
+  const closed = closeSession(state);
+  if (look.isDealtWith) return quietUntil(closed, now + RETURN_GRACE_MS);
+  if (look.judgement.verdict === "alive") return quietUntil(closed, now);
+  if (!isDown(look) || now < state.notBeforeAt || now < state.returnGraceUntilAt) return closed;
+  return throughGates(closed, look, look.record, now, true);
+}
+
+function quietUntil(before: Step, returnGraceUntilAt: number): Step {
+  return { ...before, state: { ...before.state, returnGraceUntilAt } };
 }
 
 /** INTENT and OFF_SENT, ours or an earlier leader's. */
 function whenPoweringOff(state: FenceState, look: Look, record: FenceRow, now: number): Step {
-  if (record.confirmed_by !== "") return whenConfirmed(state, look, record);
+  if (record.confirmed_by !== "") return whenConfirmed(state, look, record, now);
   if (isAnswered(state, look, record)) return whenAnswered(state, look, record);
   if (record.epoch !== state.epoch) {
     // The other box may be gone and its session with it: a new intent of our own, through the gates again.
@@ -300,7 +312,8 @@ function whenProven(state: FenceState, look: Look, record: FenceRow): Step {
   const closed = closeSession(state);
   if (record.reason_code !== RETURNED && isAnswered(state, look, record)) {
     const reason = "the host answered after it was proven off: nothing more is started elsewhere";
-    const held = propose(closed.state, record, { state: "HELD", reasonCode: "answered", reason });
+    const update: RecordUpdate = { state: "HELD", reasonCode: "answered", reason, isConfirmationVoid: true };
+    const held = propose(closed.state, record, update);
     const text = `host ${state.hostId}: ${reason}`;
     return { state: held.state, effects: [...closed.effects, ...held.effects, { kind: "alert", text }] };
   }
@@ -312,14 +325,14 @@ function whenProven(state: FenceState, look: Look, record: FenceRow): Step {
 function whenHeld(state: FenceState, look: Look, record: FenceRow, now: number): Step {
   const closed = closeSession(state);
   const idle = closed.state;
-  if (record.confirmed_by !== "") return after(closed, whenConfirmed(idle, look, record));
+  if (record.confirmed_by !== "") return after(closed, whenConfirmed(idle, look, record, now));
   if (look.judgement.verdict === "alive") return after(closed, whenAlive(idle, look, record, now));
   if (!isDown(look) || now < idle.notBeforeAt) return closed;
   return after(closed, throughGates(quiet(idle), look, record, now, false));
 }
 
 /** A person says that it is off. Only an answer of the host itself can say otherwise. */
-function whenConfirmed(state: FenceState, look: Look, record: FenceRow): Step {
+function whenConfirmed(state: FenceState, look: Look, record: FenceRow, now: number): Step {
   const { verdict, storage } = look.judgement;
   if (verdict === "unknown") return quiet(state);
   if (verdict === "alive" || storage === "beating") {
@@ -327,7 +340,9 @@ function whenConfirmed(state: FenceState, look: Look, record: FenceRow): Step {
     const held = propose(state, record, { state: "HELD", reasonCode: "answered", reason, isConfirmationVoid: true });
     return { ...held, effects: [...held.effects, { kind: "alert", text: `host ${state.hostId}: ${reason}` }] };
   }
-  return proposeProven(state, look, record, [{ kind: "person", by: record.confirmed_by }]);
+  // An attempt of its own: from here on answers count anew, those before the confirmation were known to the person.
+  const proofs: readonly Proof[] = [{ kind: "person", by: record.confirmed_by }];
+  return proposeProven({ ...state, firstOffAt: now }, look, record, proofs, { attempt: record.attempt + 1 });
 }
 
 /** It answers while we were about to power it off, or had sent an off. */

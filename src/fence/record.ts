@@ -108,17 +108,17 @@ export const fenceSchema: readonly Statement[] = [
     `CREATE TABLE fence(host_id INTEGER PRIMARY KEY, version INTEGER NOT NULL, failure INTEGER NOT NULL, state TEXT NOT NULL,
       epoch INTEGER NOT NULL, level INTEGER NOT NULL, method TEXT NOT NULL, attempt INTEGER NOT NULL, off_epoch INTEGER NOT NULL,
       reason_code TEXT NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL, proofs TEXT NOT NULL, confirmed_by TEXT NOT NULL,
-      boot_id TEXT NOT NULL, marks TEXT NOT NULL, report TEXT NOT NULL)`,
+      boot_id TEXT NOT NULL, marks TEXT NOT NULL, report TEXT NOT NULL) STRICT`,
   ),
   statement(
     `CREATE TABLE fence_report(host_id INTEGER NOT NULL, failure INTEGER NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL,
-      report TEXT NOT NULL, PRIMARY KEY(host_id, failure))`,
+      report TEXT NOT NULL, PRIMARY KEY(host_id, failure)) STRICT,WITHOUT ROWID`,
   ),
   statement(
-    "CREATE TABLE fence_binding(host_id INTEGER PRIMARY KEY, guid TEXT NOT NULL, uuid TEXT NOT NULL, bound_by TEXT NOT NULL)",
+    "CREATE TABLE fence_binding(host_id INTEGER PRIMARY KEY, guid TEXT NOT NULL, uuid TEXT NOT NULL, bound_by TEXT NOT NULL) STRICT",
   ),
   statement(
-    "CREATE TABLE fence_setting(id INTEGER PRIMARY KEY CHECK(id=0), armed INTEGER NOT NULL, changed_by TEXT NOT NULL, why TEXT NOT NULL)",
+    "CREATE TABLE fence_setting(id INTEGER PRIMARY KEY CHECK(id=0), armed INTEGER NOT NULL, changed_by TEXT NOT NULL, why TEXT NOT NULL) STRICT",
   ),
   statement("INSERT INTO fence_setting(id,armed,changed_by,why) VALUES(0,1,'founding','')"),
 ];

@@ -32,9 +32,9 @@ export const vmhaSchema: readonly Statement[] = [
   statement(
     `CREATE TABLE recovery(host_id INTEGER NOT NULL, vm_id INTEGER NOT NULL, failure INTEGER NOT NULL, version INTEGER NOT NULL,
       outcome TEXT NOT NULL, target INTEGER, reason TEXT NOT NULL, attempt INTEGER NOT NULL, at INTEGER NOT NULL,
-      PRIMARY KEY(host_id, vm_id))`,
+      PRIMARY KEY(host_id, vm_id)) STRICT,WITHOUT ROWID`,
   ),
-  statement("CREATE TABLE vm_retry(vm_id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL)"),
+  statement("CREATE TABLE vm_retry(vm_id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL) STRICT"),
 ];
 
 const COLUMNS = "host_id,vm_id,failure,version,outcome,target,reason,attempt,at";
@@ -51,9 +51,12 @@ export function allRetries(): Query<RetryRow> {
   return { sql: "SELECT vm_id,attempt FROM vm_retry ORDER BY vm_id", values: [] };
 }
 
-/** Ids of VMs that crashed (FAILED) on a host. */
+/** Ids of VMs that crashed (FAILED), or whose restart after a crash did not come up; a first start is a person's matter. */
 export function crashedVms(): Query<{ readonly id: number }> {
-  return { sql: "SELECT id FROM vm WHERE state=7 ORDER BY id", values: [] };
+  return {
+    sql: "SELECT id FROM vm WHERE state=7 OR (state=3 AND lcm_state=36 AND id IN (SELECT vm_id FROM vm_retry)) ORDER BY id",
+    values: [],
+  };
 }
 
 /** VMs that are being started, by host: what the start limit counts. */

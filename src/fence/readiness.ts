@@ -1,0 +1,182 @@
+import { errorChain } from "../base/error.ts";
+import { type Device, MANUAL } from "./configuration.ts";
+import { compareGuid } from "./identity.ts";
+import type { DeviceCheck, FenceMethod } from "./methods/types.ts";
+import type { BmcPower } from "./policy.ts";
+import type { Clock } from "./ports.ts";
+
+/** One host's BMC as this box knows it. Goes to the leader with the heartbeat answers. */
+export interface Readiness {
+  readonly hostId: number;
+  readonly isReady: boolean;
+  /** What is wrong, or what to mend; "" when nothing is. */
+  readonly reason: string;
+  readonly findings: readonly string[];
+  readonly power: BmcPower;
+  /** 32 hex digits; "" when it was not read. What `fence bind` shows. */
+  readonly guid: string;
+  /** For how long it has answered without a gap. */
+  readonly answeringForMs: number;
+  /** How old all this is. */
+  readonly ageMs: number;
+}
+
+/** What readiness needs of its box: it runs on every box, leader or not. */
+export interface ReadinessPorts {
+  /** Devices and binding of every host that is to be checked now: none while it is being fenced. */
+  hosts(): Promise<readonly { readonly hostId: number; readonly devices: readonly Device[]; readonly guid: string }[]>;
+  /** Whether this box may open a session with that host's BMC now: {@link readinessTurn}. */
+  isMyTurn(hostId: number): boolean;
+  readonly methods: ReadonlyMap<string, FenceMethod>;
+  readonly clock: Clock;
+  unseal(text: string): string;
+}
+
+export interface ReadinessDriver {
+  of(hostId: number): Readiness | undefined;
+  all(): readonly Readiness[];
+  /** At once, out of turn: a host fell silent and its BMC may know why. At most one session a BMC at a time. */
+  probe(hostId: number): Promise<Readiness | undefined>;
+  stop(): Promise<void>;
+}
+
+/** Firmware that is asked more often than this was seen to crash. */
+export const CHECK_SPACING_MS = 5_000;
+/** A result that is older says nothing any more; also a gap in `answeringForMs`. */
+export const READINESS_AGE_MS_MAX = 60_000;
+const ROUND_MS = 1_000;
+
+/**
+ * Whose turn it is at a BMC: time is cut into slots of {@link CHECK_SPACING_MS}, each slot of each host belongs to one
+ * box, so that no BMC ever sees two sessions at once. `sharedMs`: a clock that all boxes share closely enough, for
+ * instance the leader's heartbeat round times its interval; the first and last half second of a slot stay empty.
+ */
+export function readinessTurn(sharedMs: number, hostId: number, boxIndex: number, boxCount: number): boolean {
+  const slot = Math.floor(sharedMs / CHECK_SPACING_MS);
+  const within = sharedMs - slot * CHECK_SPACING_MS;
+  if (within < 500 || within > CHECK_SPACING_MS - 3_000) return false;
+  return (slot + hostId) % boxCount === boxIndex;
+}
+
+interface Known {
+  readonly check: DeviceCheck | undefined;
+  readonly reason: string;
+  readonly at: number;
+  readonly answeringSinceAt: number | undefined;
+}
+
+/** Starts the checks of all hosts, one session a BMC, one host after the other's own pace. */
+export function createReadiness(ports: ReadinessPorts): ReadinessDriver {
+  return new Driver(ports);
+}
+
+class Driver implements ReadinessDriver {
+  readonly #ports: ReadinessPorts;
+  readonly #known = new Map<number, Known>();
+  readonly #checking = new Map<number, Promise<void>>();
+  readonly #abort = new AbortController();
+  #cancelTimer: () => void;
+  #round: Promise<void> = Promise.resolve();
+
+  constructor(ports: ReadinessPorts) {
+    this.#ports = ports;
+    this.#cancelTimer = ports.clock.after(0, () => this.#next());
+  }
+
+  of(hostId: number): Readiness | undefined {
+    const known = this.#known.get(hostId);
+    if (known === undefined) return undefined;
+    const now = this.#ports.clock.now();
+    const ageMs = now - known.at;
+    const { check } = known;
+    return {
+      hostId,
+      isReady: check !== undefined && known.reason === "" && ageMs <= READINESS_AGE_MS_MAX,
+      reason: known.reason,
+      findings: check?.findings ?? [],
+      power: check === undefined ? "silent" : ageMs <= READINESS_AGE_MS_MAX ? check.power : "unknown",
+      guid: check?.guid ?? "",
+      answeringForMs: known.answeringSinceAt === undefined ? 0 : now - known.answeringSinceAt,
+      ageMs,
+    };
+  }
+
+  all(): readonly Readiness[] {
+    return [...this.#known.keys()].flatMap((hostId) => this.of(hostId) ?? []);
+  }
+
+  async probe(hostId: number): Promise<Readiness | undefined> {
+    const host = (await this.#ports.hosts()).find((found) => found.hostId === hostId);
+    if (host !== undefined) await this.#check(host);
+    return this.of(hostId);
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#cancelTimer();
+    await this.#round;
+    await Promise.allSettled(this.#checking.values());
+  }
+
+  #next(): void {
+    this.#round = this.#checkDue().finally(() => {
+      if (!this.#abort.signal.aborted) this.#cancelTimer = this.#ports.clock.after(ROUND_MS, () => this.#next());
+    });
+  }
+
+  async #checkDue(): Promise<void> {
+    const hosts = await this.#ports.hosts();
+    const ids = new Set(hosts.map(({ hostId }) => hostId));
+    for (const hostId of this.#known.keys()) if (!ids.has(hostId)) this.#known.delete(hostId);
+    const now = this.#ports.clock.now();
+    for (const host of hosts) {
+      const last = this.#known.get(host.hostId)?.at;
+      const isDue = last === undefined || now - last >= CHECK_SPACING_MS;
+      // Not awaited: a dead BMC takes its two seconds without holding up the others.
+      if (isDue && this.#ports.isMyTurn(host.hostId)) void this.#check(host);
+    }
+  }
+
+  /** One session at a time with a BMC; a second caller waits for the first one's result. */
+  #check(host: { hostId: number; devices: readonly Device[]; guid: string }): Promise<void> {
+    const running = this.#checking.get(host.hostId);
+    if (running !== undefined) return running;
+    const check = this.#checkHost(host).finally(() => this.#checking.delete(host.hostId));
+    this.#checking.set(host.hostId, check);
+    return check;
+  }
+
+  async #checkHost(host: { hostId: number; devices: readonly Device[]; guid: string }): Promise<void> {
+    const before = this.#known.get(host.hostId);
+    const device = host.devices.find(({ method }) => method !== MANUAL);
+    if (device === undefined) {
+      this.#known.delete(host.hostId);
+      return;
+    }
+    const { clock } = this.#ports;
+    try {
+      const method = this.#ports.methods.get(device.method);
+      if (method === undefined) throw new Error(`METHOD "${device.method}" is not known`);
+      const check = await method.check({
+        device,
+        password: device.sealedPassword === "" ? "" : this.#ports.unseal(device.sealedPassword),
+        signal: this.#abort.signal,
+        now: () => clock.now(),
+        wait: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
+      });
+      const at = clock.now();
+      const isGap = before?.answeringSinceAt === undefined || at - before.at > READINESS_AGE_MS_MAX;
+      const answeringSinceAt = isGap ? at : before.answeringSinceAt;
+      this.#known.set(host.hostId, { check, reason: identityProblem(host.guid, check.guid), at, answeringSinceAt });
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      const reason = errorChain(error);
+      this.#known.set(host.hostId, { check: undefined, reason, at: clock.now(), answeringSinceAt: undefined });
+    }
+  }
+}
+
+function identityProblem(bound: string, read: string): string {
+  if (bound === "") return "not bound: `ringfence fence bind` stores its identity";
+  return compareGuid(read, bound) === "different" ? `it has GUID ${read}, bound is ${bound}` : "";
+}
