@@ -4,6 +4,7 @@ import { assert } from "../../base/assert.ts";
 import { decodeEntry, type Outcome, type SqlValue } from "../../base/entry.ts";
 import { CodedError } from "../../base/error.ts";
 import { applyEntry } from "./apply-entry.ts";
+import { Checkpointer } from "./checkpointer.ts";
 import { Readers } from "./readers.ts";
 import type { Sessions } from "./sessions.ts";
 import { openSqlitePackage } from "./sqlite-package.ts";
@@ -47,9 +48,11 @@ export async function openState(directory: string, options: StateOptions): Promi
       options.readersMax ?? READERS_MAX,
       options.readTimeoutMs ?? READ_TIMEOUT_MS,
     );
+    const checkpointer = new Checkpointer(await openDatabase(path, "write"));
     return new SqliteState({
       path,
       writer,
+      checkpointer,
       readers,
       sessions,
       applied,
@@ -64,6 +67,7 @@ export async function openState(directory: string, options: StateOptions): Promi
 interface Parts {
   readonly path: string;
   readonly writer: Database;
+  readonly checkpointer: Checkpointer;
   readonly readers: Readers;
   readonly sessions: Sessions;
   readonly applied: AppliedRow;
@@ -74,7 +78,6 @@ interface Parts {
 class SqliteState implements State {
   readonly #parts: Parts;
   #applied: AppliedRow;
-  #durableAppliedIndex: number;
   #listeners: AppliedListener[] = [];
   #failure: CodedError | undefined;
   #closing: Promise<void> | undefined;
@@ -84,8 +87,6 @@ class SqliteState implements State {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#applied = parts.applied;
-    // What was found may be in the WAL only, and not synced: the first checkpoint tells.
-    this.#durableAppliedIndex = 0;
   }
 
   get appliedIndex(): number {
@@ -96,8 +97,9 @@ class SqliteState implements State {
     return this.#applied.term;
   }
 
+  /** 0 until the first checkpoint: what was found may be in the WAL only, and not synced. */
   get durableAppliedIndex(): number {
-    return this.#durableAppliedIndex;
+    return this.#parts.checkpointer.durableIndex;
   }
 
   get hash(): StateHash {
@@ -138,11 +140,14 @@ class SqliteState implements State {
     };
   }
 
-  checkpoint(): Promise<{ durableAppliedIndex: number; complete: boolean }> {
-    return this.#inOrder(async () => {
-      const complete = await this.#checkpoint("PASSIVE");
-      return { durableAppliedIndex: this.#durableAppliedIndex, complete };
-    });
+  async checkpoint(): Promise<{ durableAppliedIndex: number; complete: boolean }> {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      const complete = await this.#parts.checkpointer.run(this.#applied.index);
+      return { durableAppliedIndex: this.durableAppliedIndex, complete };
+    } catch (error) {
+      throw this.#failed(error, "Cannot checkpoint");
+    }
   }
 
   close(): Promise<void> {
@@ -154,6 +159,7 @@ class SqliteState implements State {
     await this.#tail;
     this.#failure ??= new CodedError("state-failed", "Cannot use the state: it is closed");
     await this.#parts.readers.close();
+    await this.#parts.checkpointer.close();
     await this.#parts.writer.close();
   }
 
@@ -176,23 +182,25 @@ class SqliteState implements State {
     const applied: Applied[] = [];
     const tags = new Set<string>();
     let row = this.#applied;
+    let bytes = 0;
     const deadline = performance.now() + BATCH_MS_MAX;
     try {
       await writer.run("BEGIN IMMEDIATE", []);
       for (let at = from; at < entries.length && applied.length < BATCH_ENTRIES_MAX; at++) {
         const entry = entries[at];
         if (entry === undefined || (applied.length > 0 && performance.now() > deadline)) break;
+        bytes += entry.data.length;
         const result = await this.#applyOne(entry, tags);
         applied.push(result);
         row = { index: entry.index, term: entry.term, hash: nextHash(row.hash, result) };
       }
       await commitTables(writer, row, sessions);
     } catch (error) {
-      throw await this.#fail(error, row.index + 1);
+      throw await this.#abandon(error, row.index + 1);
     }
     this.#applied = row;
     if (tags.size > 0) for (const listener of this.#listeners) listener([...tags], row.index);
-    await this.#boundWal();
+    await this.#boundWal(applied.length, bytes);
     return applied;
   }
 
@@ -226,34 +234,36 @@ class SqliteState implements State {
     }
   }
 
-  /**
-   * This box cannot do what every box must do: it stops before `applied` moves. SQLite may have ended the transaction
-   * already, so nothing more is written; the rollback is for the lock only and may fail.
-   */
-  async #fail(cause: unknown, index: number): Promise<Error> {
-    const full = isDatabaseError(cause) && cause.result.startsWith("SQLITE_FULL") ? ": the disk is full" : "";
-    this.#failure = new CodedError("state-failed", `Cannot apply entry ${index} on this box${full}`, cause);
+  /** SQLite may have ended the transaction already, so nothing more is written; the rollback is for the lock only and may fail. */
+  async #abandon(cause: unknown, index: number): Promise<Error> {
+    const failure = this.#failed(cause, `Cannot apply entry ${index} on this box`);
     await this.#parts.writer.run("ROLLBACK", []).catch(() => undefined);
+    return failure;
+  }
+
+  /** This box cannot do what every box must do: from now on it refuses everything. */
+  #failed(cause: unknown, action: string): Error {
+    const full = isDatabaseError(cause) && cause.result.startsWith("SQLITE_FULL") ? ": the disk is full" : "";
+    this.#failure ??= new CodedError("state-failed", `${action}${full}`, cause);
     return this.#failure;
   }
 
-  /** Durable is what was applied *before* the call, if all of the WAL reached the database. */
-  async #checkpoint(mode: "PASSIVE" | "TRUNCATE"): Promise<boolean> {
-    const { index } = this.#applied;
-    const [row] = await this.#parts.writer.all(`PRAGMA wal_checkpoint(${mode})`, []);
-    const [busy, pages, moved] = row ?? [];
-    const complete = busy === 0 && pages === moved;
-    if (complete) this.#durableAppliedIndex = index;
-    return complete;
-  }
-
-  /** A reader that is never without a snapshot keeps the WAL growing: past the bound, reads wait once for its truncation. */
-  async #boundWal(): Promise<void> {
-    if (walBytes(this.#parts.path) <= this.#parts.walBytesMax) return;
+  /** After a batch: starts a checkpoint when one is due, and keeps the WAL bounded. */
+  async #boundWal(entries: number, bytes: number): Promise<void> {
+    const { checkpointer, path, readers, walBytesMax, writer } = this.#parts;
+    const isDue = checkpointer.wrote(entries, bytes);
     try {
-      await this.#parts.readers.paused(() => this.#checkpoint("TRUNCATE"));
+      if (walBytes(path) > walBytesMax) {
+        // A reader that is never without a snapshot keeps the WAL growing: reads wait once.
+        await readers.paused(() => checkpointer.on(writer, this.#applied.index, "TRUNCATE"));
+      } else if (checkpointer.wantsReset) {
+        await checkpointer.on(writer, this.#applied.index, "PASSIVE");
+        checkpointer.resetTried();
+      } else if (isDue) {
+        checkpointer.run(this.#applied.index).catch((error: unknown) => this.#failed(error, "Cannot checkpoint"));
+      }
     } catch (error) {
-      throw await this.#fail(error, this.#applied.index + 1);
+      throw this.#failed(error, "Cannot checkpoint");
     }
   }
 }
