@@ -121,6 +121,18 @@ test("a box has its own files, processes, host name and boot id, and sees none o
   await rack.down();
 });
 
+test("taking one rack down leaves another one whole", async () => {
+  const rack = await upRack({ name, boxes: 1, hosts: 1, bare: true });
+  const look = () => rack.box(0).exec(["sh", "-c", "cat /etc/one/box.conf; mount | grep -c one; ping -c1 -W1 hv0 >&2"]);
+  const before = await look();
+  assert.is(before.code, 0, before.stderr);
+  const other = await upRack({ name: `${name}2`, boxes: 1, hosts: 1, bare: true });
+  await other.down();
+  assert.is((await look()).stdout, before.stdout);
+  assert.is(rack.host(0).isOn(), true);
+  await rack.down();
+});
+
 test("opening a rack that is down says so", () => {
   assert.throws(() => openRack(name), /it is down/);
 });

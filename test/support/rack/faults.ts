@@ -3,11 +3,15 @@
 import { CodedError } from "../../../src/base/error.ts";
 import { cgroupOf, setFrozen } from "./cgroup.ts";
 import { must, run } from "./command.ts";
+import { withLock } from "./lock.ts";
 import { isOn } from "./node.ts";
 import type { Place } from "./place.ts";
 import { allPlans, type Network, type NodePlan, type Wire } from "./plan.ts";
 import type { RackState } from "./state.ts";
 import { inNamespace, isCut, markCut, namespaceExists, plug, SWITCH, unplug } from "./switch.ts";
+
+/** A change of the filter takes 20 ms. */
+const LOCK_TIMEOUT_MS = 10_000;
 
 /** Unplugs a node's cable (or all) at the switch. It stays so over power cycles until {@link healNode}. */
 export async function cutNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
@@ -23,16 +27,15 @@ export async function healNode(place: Place, plan: NodePlan, network?: Network):
   // A node without power has dead cables; powerOn plugs them in.
   if (isOn(place, plan) && namespaceExists(place, plan.name)) await plug(place, wires);
   const ports = new Set(wires.map((wire) => wire.port));
-  const { pairs, losses } = await readFilter(place);
-  await writeFilter(place, {
+  await changeFilter(place, ({ pairs, losses }) => ({
     pairs: pairs.filter(([from, to]) => !ports.has(from) && !ports.has(to)),
     losses: losses.filter(([port]) => !ports.has(port)),
-  });
+  }));
 }
 
 /** Undoes every cut, loss and partition. */
 export async function healAll(place: Place, state: RackState): Promise<void> {
-  await writeFilter(place, { pairs: [], losses: [] });
+  await changeFilter(place, () => ({ pairs: [], losses: [] }));
   for (const plan of allPlans(state)) {
     const wires = plan.wires.filter((wire) => isCut(place, plan, wire));
     for (const wire of wires) markCut(place, plan, wire, false);
@@ -47,10 +50,9 @@ export async function partition(
   to: readonly NodePlan[],
   options: { readonly oneWay?: boolean; readonly network?: Network } = {},
 ): Promise<void> {
-  const filter = await readFilter(place);
-  const pairs = new Map(filter.pairs.map((pair) => [pair.join(" "), pair]));
+  const added = new Map<string, Pair>();
   const add = (a: Wire, b: Wire) => {
-    if (a.network === b.network) pairs.set(`${a.port} ${b.port}`, [a.port, b.port]);
+    if (a.network === b.network) added.set(`${a.port} ${b.port}`, [a.port, b.port]);
   };
   for (const a of from.flatMap((plan) => wiresOf(plan, options.network, true))) {
     for (const b of to.flatMap((plan) => wiresOf(plan, options.network, true))) {
@@ -58,7 +60,10 @@ export async function partition(
       if (!options.oneWay) add(b, a);
     }
   }
-  await writeFilter(place, { ...filter, pairs: [...pairs.values()] });
+  await changeFilter(place, (filter) => {
+    const kept = filter.pairs.filter((pair) => !added.has(pair.join(" ")));
+    return { ...filter, pairs: [...kept, ...added.values()] };
+  });
 }
 
 /** Loses `percent` (0 … 100) of the frames from and to a node, at random; 0 ends it. */
@@ -67,10 +72,11 @@ export async function setLoss(place: Place, plan: NodePlan, percent: number, net
     throw new CodedError("RACK_LOSS", `Cannot lose "${percent}" percent of the frames: a whole number from 0 to 100`);
   }
   const ports = new Set(wiresOf(plan, network).map((wire) => wire.port));
-  const filter = await readFilter(place);
-  const others = filter.losses.filter(([port]) => !ports.has(port));
   const own: Loss[] = percent === 0 ? [] : [...ports].map((port) => [port, percent]);
-  await writeFilter(place, { ...filter, losses: [...others, ...own] });
+  await changeFilter(place, (filter) => ({
+    ...filter,
+    losses: [...filter.losses.filter(([port]) => !ports.has(port)), ...own],
+  }));
 }
 
 /** Stops (or lets go on) all programs of a node at once. Its kernel still answers ping and TCP. */
@@ -108,6 +114,13 @@ export async function readFilter(place: Place): Promise<Filter> {
 interface NftItem {
   readonly set?: { readonly elem?: readonly { readonly concat: readonly string[] }[] };
   readonly rule?: { readonly comment?: string };
+}
+
+/** Reads, changes and writes the filter; two terminals take turns. */
+function changeFilter(place: Place, change: (filter: Filter) => Filter): Promise<void> {
+  return withLock(`${place.runDirectory}/filter.lock`, LOCK_TIMEOUT_MS, async () => {
+    await writeFilter(place, change(await readFilter(place)));
+  });
 }
 
 async function writeFilter(place: Place, filter: Filter): Promise<void> {

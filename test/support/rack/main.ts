@@ -171,10 +171,9 @@ const commands: Readonly<Record<string, Command>> = {
   },
 
   shell: async ({ place, words: [name = "", ...argv] }) => {
-    const command = argv.length === 0 ? ["bash", "--norc", "-i"] : argv;
+    const command = argv.length === 0 ? ["env", `PS1=${name}# `, "bash", "--norc", "-i"] : argv;
     const child = Bun.spawn([...commandIn(place, findNode(upState(place), name), command)], {
       stdio: ["inherit", "inherit", "inherit"],
-      env: { ...process.env, PS1: `${name}# ` },
     });
     process.exitCode = await child.exited;
   },

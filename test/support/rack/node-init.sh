@@ -18,7 +18,7 @@ while umount -l /run/netns 2>/dev/null; do :; done
 stage=$RUN_DIRECTORY/stage
 mkdir -p "$stage"
 mount -t tmpfs -o mode=0755 tmpfs "$stage"
-mkdir -p "$stage/run/lock" "$stage/run/one" "$stage/run/rack" "$stage/tmp" "$stage/var-tmp" "$stage/dev/net" "$stage/dev/pts" "$stage/dev/shm"
+mkdir -p "$stage/root/.ssh" "$stage/run/lock" "$stage/run/one" "$stage/run/rack" "$stage/tmp" "$stage/var-tmp" "$stage/root" "$stage/dev/net" "$stage/dev/pts" "$stage/dev/shm"
 chmod 1777 "$stage/tmp" "$stage/var-tmp" "$stage/dev/shm"
 cp -r "$RUN_DIRECTORY/files/." "$stage/run/rack/"
 
@@ -43,6 +43,8 @@ keep() {
   /tmp/*) kept=$stage/tmp${1#/tmp} ;;
   /run/*) kept=$stage/run${1#/run} ;;
   /var/tmp/*) kept=$stage/var-tmp${1#/var/tmp} ;;
+  /root/*) kept=$stage/root${1#/root} ;;
+  /root/*) kept=$stage/root${1#/root} ;;
   *) return 0 ;;
   esac
   mkdir -p "$kept"
@@ -50,8 +52,18 @@ keep() {
 }
 keep "$REPOSITORY"
 
-# The node's disk: "name target" a line. It survives the power cut.
+# Here the machine's files show through, and what the node changes stays with the node: neither it nor we can leave a
+# file, or a mount point that another rack then uses, on the machine.
+for directory in /etc /var/lib /var/log; do
+  layer=$stage/layers$directory
+  mkdir -p "$layer/upper" "$layer/work"
+  mount -t overlay -o "lowerdir=$directory,upperdir=$layer/upper,workdir=$layer/work" overlay "$directory"
+done
+mount --rbind "$stage/root" /root
+
+# The node's disk: "source target" a line. It survives the power cut.
 while read -r source target; do
+  mkdir -p "$target"
   mount --bind "$source" "$target"
 done <"$RUN_DIRECTORY/binds"
 
@@ -64,9 +76,7 @@ mount -t proc proc /proc
 mount --bind /run/rack/boot_id /proc/sys/kernel/random/boot_id
 mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount --bind /run/rack/hosts /etc/hosts
-[ ! -e /etc/machine-id ] || mount --bind /run/rack/machine-id /etc/machine-id
-[ ! -e /etc/hostname ] || mount --bind /run/rack/hostname /etc/hostname
+cp /run/rack/hosts /run/rack/machine-id /run/rack/hostname /etc/
 
 export PATH=/run/rack/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 ip link set lo up

@@ -61,12 +61,15 @@ function bootedFile(place: Place, plan: NodePlan): string {
 /** Switches a node on and waits until its network is up. False if it was on already. */
 export function powerOn(place: Place, plan: NodePlan, state: RackState): Promise<boolean> {
   return withLock(`${nodeRunDirectory(place, plan.name)}/lock`, LOCK_TIMEOUT_MS, async () => {
-    if (isOn(place, plan) && wasStarted(place, plan)) return false;
+    const hasInit = plan.kind === "box" || plan.kind === "host";
+    if (isOn(place, plan) && (hasInit ? hasBooted(place, plan) : wasStarted(place, plan))) return false;
+    // A start that was broken off (Ctrl-C in `up`) may have left half a node.
+    await killAll(cgroupOf(place, plan.name));
     await makeNamespace(place, plan);
-    writeFileSync(`${nodeRunDirectory(place, plan.name)}/started`, "");
     if (plan.kind === "box") await boot(place, plan, state, boxSoftware(place, plan, state, bunPath(state)));
     else if (plan.kind === "host") await boot(place, plan, state, hostSoftware(place, plan));
     else await startBare(place, plan, state);
+    writeFileSync(`${nodeRunDirectory(place, plan.name)}/started`, "");
     return true;
   });
 }
@@ -130,16 +133,21 @@ async function boot(place: Place, plan: NodePlan, state: RackState, software: So
   rmSync(bootedFile(place, plan), { force: true });
   const isolate = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--cgroup", "--"];
   const init = ["sh", `${import.meta.dirname}/node-init.sh`];
-  startDaemon(
+  const log = `${directory}/init.log`;
+  const started = startDaemon(
     [...inCgroup(place, plan.name), ...inNamespace(place, plan.name), ...isolate, ...init],
-    `${directory}/init.log`,
+    log,
     {
       NODE: plan.name,
       RUN_DIRECTORY: directory,
       REPOSITORY: state.repository,
     },
   );
-  await waitFor(`${plan.name} to boot (see ${directory}/init.log)`, BOOT_TIMEOUT_MS, () => hasBooted(place, plan));
+  await waitFor(`${plan.name} to boot (see ${log})`, BOOT_TIMEOUT_MS, () => {
+    if (started.exitCode === null) return hasBooted(place, plan);
+    const last = readFileSync(log, "utf8").trim().split("\n").slice(-3).join("; ");
+    throw new CodedError("RACK_BOOT", `Cannot boot ${plan.name}: its init ended with ${started.exitCode}: ${last}`);
+  });
 }
 
 function writeBootFiles(place: Place, plan: NodePlan, state: RackState, software: Software): void {
@@ -182,7 +190,7 @@ async function startBare(place: Place, plan: NodePlan, state: RackState): Promis
 }
 
 /** Starts a program that outlives this one, its words in a log file. */
-export function startDaemon(argv: readonly string[], log: string, env: Readonly<Record<string, string>>): void {
+export function startDaemon(argv: readonly string[], log: string, env: Readonly<Record<string, string>>) {
   const output = openSync(log, "a");
   try {
     const child = Bun.spawn([...argv], {
@@ -194,6 +202,7 @@ export function startDaemon(argv: readonly string[], log: string, env: Readonly<
       cwd: "/",
     });
     child.unref();
+    return child;
   } finally {
     closeSync(output);
   }

@@ -9,16 +9,20 @@ import type { NodePlan } from "./plan.ts";
 export interface NodeProcess {
   /** On this machine. */
   readonly pid: number;
-  /** `main` for bun .../src/main.ts, `libvirtd` for /usr/sbin/libvirtd. */
+  /** `main` for bun .../src/main.ts, `libvirtd` for /usr/sbin/libvirtd, `guest0` for the QEMU of domain guest0. */
   readonly name: string;
   readonly words: readonly string[];
+  /** When it was started, in CLOCK_MONOTONIC ms, to 10 ms: a guest's boot counts from its QEMU's start. */
+  readonly startedAtMs: number;
 }
 
 /** All processes in a node, the init's own shells included. */
 export function processesOf(place: Place, plan: NodePlan): readonly NodeProcess[] {
   return processesIn(cgroupOf(place, plan.name)).flatMap((pid) => {
     const words = readWords(pid);
-    return words === undefined || words.length === 0 ? [] : [{ pid, name: nameOf(words), words }];
+    const startedAtMs = readStart(pid);
+    if (words === undefined || words.length === 0 || startedAtMs === undefined) return [];
+    return [{ pid, name: nameOf(words), words, startedAtMs }];
   });
 }
 
@@ -39,8 +43,11 @@ export function killProcess(
   return victims;
 }
 
-/** A script counts by its own name, not by its interpreter's. */
+/** A script counts by its own name, not by its interpreter's; a QEMU by its guest's. */
 function nameOf(words: readonly string[]): string {
+  const guest = words.find((word) => word.startsWith("guest="));
+  if (guest !== undefined && basename(words[0] ?? "").startsWith("qemu-"))
+    return guest.slice("guest=".length).split(",")[0] ?? guest;
   const script = words.find((word, index) => index > 0 && index < 4 && /\.(ts|js|sh)$/.test(word));
   // sshd writes a title of its own over its words: "sshd: /usr/sbin/sshd -D [listener] ...".
   const program = script ?? words[0]?.split(/:? /)[0] ?? "";
@@ -48,10 +55,24 @@ function nameOf(words: readonly string[]): string {
 }
 
 function readWords(pid: number): readonly string[] | undefined {
+  const text = readProc(pid, "cmdline");
+  return text?.split("\0").filter((word) => word !== "");
+}
+
+/** Linux counts starts in hundredths of a second since boot; this machine does not sleep, so that is CLOCK_MONOTONIC. */
+const TICK_MS = 10;
+/** Position of the start among the fields that follow the program's name in parentheses. */
+const START_FIELD = 19;
+
+function readStart(pid: number): number | undefined {
+  const fields = readProc(pid, "stat")?.split(") ").at(-1)?.split(" ");
+  const ticks = fields?.[START_FIELD];
+  return ticks === undefined ? undefined : Number(ticks) * TICK_MS;
+}
+
+function readProc(pid: number, file: string): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
-      .split("\0")
-      .filter((word) => word !== "");
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch {
     return undefined; // It ended while we looked.
   }

@@ -20,13 +20,11 @@ export interface RackSize {
   readonly bare: boolean;
 }
 
-/** state.json. Everything that `down` removes is written here before it is made. */
+/** state.json. Written before anything is made, so that `down` finds all of a rack that was broken off half-made. */
 export interface RackState extends RackSize {
   readonly version: 1;
   /** The checkout that the boxes run. */
   readonly repository: string;
-  /** Mount points that this machine did not have. */
-  readonly madeDirectories: readonly string[];
 }
 
 /** The state of the rack at `place`; undefined when it is down. */

@@ -34,7 +34,6 @@ const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "defa
 export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
   return withLock(lockPath(place), LOCK_TIMEOUT_MS, async () => {
     const state = claim(place, options);
-    for (const directory of state.madeDirectories) mkdirSync(directory, { recursive: true });
     mkdirSync(datastoreDirectory(place), { recursive: true });
     await makeSwitch(place);
     const missing = allPlans(state).filter((plan) => !wasStarted(place, plan));
@@ -71,7 +70,6 @@ export function down(place: Place, options: { readonly cache?: boolean } = {}): 
       removeCgroup(place.cgroup);
       for (const plan of allPlans(state)) await removeNamespace(place, plan);
       if (namespaceExists(place, SWITCH)) await must(["ip", "netns", "del", namespaceOf(place, SWITCH)]);
-      for (const directory of [...state.madeDirectories].reverse()) removeIfEmpty(directory);
       removeData(place);
     }
     if (options.cache) rmSync(place.cacheDirectory, { recursive: true, force: true });
@@ -109,24 +107,14 @@ function claim(place: Place, options: UpOptions): RackState {
       `Cannot build the rack: namespace "${namespace}" exists and ${place.runDirectory} does not know it`,
     );
   }
+  // A machine that lost its power with a rack on it keeps the nodes' disks: they belong to no rack any more.
+  removeData(place);
   const state: RackState = {
     ...{ version: 1, boxes, hosts, tier, profile, bare },
     repository: options.repository ?? dirname(dirname(dirname(import.meta.dirname))),
-    madeDirectories: missingDirectories(["/etc/one", "/var/lib/one/datastores", "/var/log/one", "/root/.ssh"]),
   };
   writeState(place, state);
   return state;
-}
-
-/** The mount points that this machine lacks, with the parents that it lacks, parents first. */
-function missingDirectories(paths: readonly string[]): readonly string[] {
-  const missing = new Set<string>();
-  for (const path of paths) {
-    const chain: string[] = [];
-    for (let current = path; !existsSync(current); current = dirname(current)) chain.unshift(current);
-    for (const directory of chain) missing.add(directory);
-  }
-  return [...missing];
 }
 
 function checkCount(what: string, count: number, max: number): void {

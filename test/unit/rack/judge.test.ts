@@ -1,7 +1,13 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { WatchEvent } from "../../support/rack/watch/event-file.ts";
-import { judgeHolders, longestGap } from "../../support/rack/watch/judge.ts";
+import {
+  firstAnswer,
+  firstRecordOfNewBoot,
+  judgeHolders,
+  longestGap,
+  recordsOf,
+} from "../../support/rack/watch/judge.ts";
 
 /** `mac` answers rounds of 5 ms from `from` to `until`, `delay` ms after each question. */
 function holds(mac: string, from: number, until: number, delay = 0.05): WatchEvent[] {
@@ -61,6 +67,28 @@ test("without any answer the gap is the whole window", () => {
 
 test("the longest of several gaps is taken", () => {
   assert.equal(longestGap([0, 20, 25, 60, 65], 0, 65), { ms: 35, fromMs: 25, untilMs: 60 });
+});
+
+test("a guest's new boot is what answers, not what its old boot still writes", () => {
+  const record = (atMs: number, bootId: string): WatchEvent => {
+    return { kind: "record", atMs, target: "g", number: atMs, bootId, counter: 1 };
+  };
+  const events = [record(10, "A"), record(30, "A"), record(50, "A"), record(70, "B"), record(90, "B")];
+  assert.is(firstRecordOfNewBoot(events, "g", 20), 70);
+  assert.is(firstRecordOfNewBoot(events, "g", 75), undefined);
+  assert.is(firstRecordOfNewBoot(events, "other", 20), undefined);
+  assert.equal(
+    recordsOf(events, "g")
+      .map((each) => each.bootId)
+      .join(""),
+    "AAABB",
+  );
+});
+
+test("the first answer after an instant is found whatever the order of the file", () => {
+  const answer = (atMs: number): WatchEvent => ({ kind: "answer", atMs, target: "vip", sequence: 1 });
+  assert.is(firstAnswer([answer(50), answer(20), answer(30)], "vip", 20), 30);
+  assert.is(firstAnswer([answer(10)], "vip", 20), undefined);
 });
 
 test.run();

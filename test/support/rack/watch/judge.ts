@@ -1,4 +1,5 @@
 /** What watchers' events mean. Pure: the same file gives the same verdict. */
+import type { GuestRecord } from "../guest/record.ts";
 import type { WatchEvent } from "./event-file.ts";
 
 export interface Gap {
@@ -32,6 +33,30 @@ export function longestGap(answersMs: readonly number[], fromMs: number, untilMs
 export function answerTimes(events: readonly WatchEvent[], target: string): readonly number[] {
   const times = events.flatMap((event) => (event.kind === "answer" && event.target === target ? [event.atMs] : []));
   return times.sort((a, b) => a - b);
+}
+
+/** When `target` first answered an echo after `afterMs`; undefined if it has not yet. */
+export function firstAnswer(events: readonly WatchEvent[], target: string, afterMs: number): number | undefined {
+  return answerTimes(events, target).find((at) => at > afterMs);
+}
+
+/**
+ * When a boot that was not seen before `afterMs` first wrote to the guest's disk; undefined if none has yet. What the
+ * guest's earlier boot still writes does not count: it may go on where only its network was cut.
+ */
+export function firstRecordOfNewBoot(
+  events: readonly WatchEvent[],
+  target: string,
+  afterMs: number,
+): number | undefined {
+  const records = events.flatMap((event) => (event.kind === "record" && event.target === target ? [event] : []));
+  const known = new Set(records.filter((record) => record.atMs <= afterMs).map((record) => record.bootId));
+  return records.find((record) => record.atMs > afterMs && !known.has(record.bootId))?.atMs;
+}
+
+/** A watched guest's records, for doubleRun. */
+export function recordsOf(events: readonly WatchEvent[], target: string): readonly GuestRecord[] {
+  return events.flatMap((event) => (event.kind === "record" && event.target === target ? [event] : []));
 }
 
 export interface Holding {
