@@ -106,9 +106,8 @@ export class Fencing {
     this.#hasSchema = true;
   }
 
-  /** The power that the host's BMC reads now; asked out of turn, by the leader only. */
+  /** The power that the host's BMC reads now, asked out of turn: also how a box that hears no host knows that it is not itself cut off. */
   async bmcPower(hostId: number): Promise<"on" | "off" | undefined> {
-    if (!this.#ports.cluster.role().isReady) return undefined;
     const power = (await this.readiness.probe(hostId))?.power;
     return power === "on" || power === "off" ? power : undefined;
   }
