@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { ClientChannel } from "ssh2";
 import { CodedError, errorChain } from "../base/error.ts";
 import type { Prng } from "../base/prng.ts";
@@ -74,7 +75,6 @@ export class HostConnection implements HostLink {
   #hasKvm = false;
   #uptimeMs: number | undefined;
   #failures = 0;
-  #attempts = 0;
 
   constructor(options: ConnectionOptions, ports: ConnectionPorts) {
     this.hostId = options.host.hostId;
@@ -199,8 +199,7 @@ export class HostConnection implements HostLink {
   async #openLoop(session: SshSession): Promise<void> {
     const { boxId, datastores } = this.#options;
     const channel = await session.exec("exec /bin/sh -s");
-    this.#attempts++;
-    const token = `${this.#attempts}-${this.#ports.prng.uint32()}`;
+    const token = randomUUID();
     this.#readLines(channel, (line) => this.#heard(session, line));
     channel.on("close", () => session.destroy());
     channel.end(loopScript({ boxId, token, datastores }));

@@ -23,6 +23,13 @@ export interface ConnectOptions {
   readonly onSignal?: (signal: HostSignal) => void;
 }
 
+const open = new Set<HostConnection>();
+
+/** For the end of a file: a connection that a failed test left open would keep the process alive. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...open].map((connection) => connection.stop()));
+}
+
 /** A started connection to the bed, as a box makes it. */
 export function connectTo(bed: Bed, options: ConnectOptions = {}): TestConnection {
   const signals: HostSignal[] = [];
@@ -52,6 +59,7 @@ export function connectTo(bed: Bed, options: ConnectOptions = {}): TestConnectio
       },
     },
   );
+  open.add(connection);
   connection.start();
   return {
     connection,

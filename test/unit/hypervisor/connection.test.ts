@@ -2,13 +2,13 @@ import { generateKeyPairSync } from "node:crypto";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bedMissing, startBed, until } from "../../support/hypervisor-bed/bed.ts";
-import { connectTo } from "../../support/hypervisor-bed/connect.ts";
+import { connectTo, stopAll } from "../../support/hypervisor-bed/connect.ts";
 
 const missing = bedMissing();
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 const bed = missing === undefined ? await startBed({ libvirt: false }) : undefined;
 const withBed = (name: string, run: (host: NonNullable<typeof bed>) => Promise<void>): void => {
-  if (bed !== undefined) test(name, () => run(bed));
+  if (bed !== undefined) test(name, () => run(bed).finally(stopAll));
 };
 
 withBed("a connection is ready within a second and its beacon comes each half second", async (host) => {
@@ -169,5 +169,8 @@ withBed("nothing of a connection is left on the host after it was stopped", asyn
 });
 
 test("this file ran as far as the machine allows", () => assert.ok(bed !== undefined || missing !== undefined));
-test.after(async () => bed?.stop());
+test.after(async () => {
+  await stopAll();
+  await bed?.stop();
+});
 test.run();
