@@ -83,10 +83,12 @@ export class Hosts {
   constructor(ports: HostsPorts) {
     this.#ports = ports;
     const { suspectMs } = ports.config.cluster;
-    const serverId = ports.cluster.self()?.serverId ?? -1;
     this.monitor = new MonitorDriver(
       {
-        boxId: serverId,
+        // Asked each time: a founder gets its server id with the first server-add.
+        get boxId() {
+          return ports.cluster.self()?.serverId ?? -1;
+        },
         limits: { ...DEFAULT_LIMITS, suspectMs, suspectOffMs: Math.min(DEFAULT_LIMITS.suspectOffMs, suspectMs) },
       },
       {
