@@ -89,7 +89,6 @@ export class Core {
   votes = new Map<RaftId, boolean>();
   refusedForStickiness = false;
   refused = false;
-  transferElection = false;
   /** The Ready whose durability lets the candidate count its own vote; 0: not handed out yet, −1: counted. */
   ownVoteSequence = 0;
 
@@ -214,7 +213,6 @@ export class Core {
 
   endLeadership(): void {
     this.votes.clear();
-    this.transferElection = false;
     this.transferTo = NOBODY;
     this.uncommitted = [];
     this.uncommittedBytes = 0;
