@@ -105,6 +105,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
         return unlessFlushed(table.flushVip());
       case "add-address":
         if (!areLinksSame() || !table.verify()) return { kind: "table-missing", why: "its hooks cannot be read back" };
+        // What waits in the sockets is of the former holder's time.
+        for (const { socket } of links.values()) drain(socket);
         return forEachVip("add", setAddress);
       case "renew-address":
         return forEachVip("renew", setAddress);
@@ -304,4 +306,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
       closeLinks();
     },
   };
+}
+
+function drain(socket: PacketPort | undefined): void {
+  for (let count = 0; count < FRAMES_PER_TICK_MAX && socket?.receive() !== undefined; count++);
 }

@@ -170,8 +170,10 @@ function meetConflict(
   now: number,
 ): HolderStep {
   const isProbing = state.claim.kind === "probing";
-  if (!isProbing && !state.hasAddress) return { state, effects: [] };
-  if (!isProbing && now - state.addressTakenAt < CONFLICT_SETTLE_MS) return { state, effects: [] };
+  // After a pause another box may hold the address by right: only a lease of now makes the other one foreign.
+  const isLeading = state.confirmed !== undefined && now < state.confirmed.preparedAt + settings.leaseMs;
+  const isSettled = isHolding(settings, state, now) && now - state.addressTakenAt >= CONFLICT_SETTLE_MS;
+  if (!isLeading || (!isProbing && !isSettled)) return { state, effects: [] };
   const text = `${mac} also says to have the virtual address ${address}`;
   const incidents = { ...state.incidents, conflicts: state.incidents.conflicts + 1 };
   if (settings.conflict === "defend") {

@@ -5,15 +5,15 @@
  */
 import { createInterface } from "node:readline";
 import { createPrng } from "../../../src/base/prng.ts";
+import { linuxPorts } from "../../../src/parts/gate.ts";
 import type { HolderConfig } from "../../../src/vip/config.ts";
 import { createHolder } from "../../../src/vip/driver.ts";
-import { createLinuxPorts } from "./linux-ports.ts";
 
 const config = JSON.parse(process.argv[2] ?? "") as HolderConfig;
 const prng = createPrng(Number(process.argv[3]));
 const ROUND_INTERVAL_MS = 50;
 
-const kernel = createLinuxPorts(
+const kernel = linuxPorts(
   (code, text) => console.error(code, text),
   () => {},
 );

@@ -4,10 +4,10 @@ import { arpAnnouncement } from "../../../src/linux/arp.ts";
 import { openNetlink } from "../../../src/linux/netlink.ts";
 import { openPacketSocket } from "../../../src/linux/packet.ts";
 import { readSetting } from "../../../src/linux/sysctl.ts";
+import { linuxPorts } from "../../../src/parts/gate.ts";
 import type { HolderConfig } from "../../../src/vip/config.ts";
 import { createHolder, type Holder } from "../../../src/vip/driver.ts";
 import type { HolderPorts } from "../../../src/vip/ports.ts";
-import { createLinuxPorts } from "../../support/vip/linux-ports.ts";
 import { createTestNet } from "../../support/vip/namespaces.ts";
 
 const VIP = "10.99.0.100";
@@ -38,7 +38,7 @@ function createBox(box: string, changes: Partial<HolderConfig> = {}): Box {
   const alarms: string[] = [];
   const transfers: string[] = [];
   const ports: HolderPorts = net.inside(box, () =>
-    createLinuxPorts(
+    linuxPorts(
       (code) => alarms.push(code),
       (why) => transfers.push(why),
     ),

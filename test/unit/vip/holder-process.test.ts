@@ -46,6 +46,7 @@ test(`a stopped holder answers nothing after its lease, and two never answer at 
   let promisedUntil = 0;
   let term = 0;
   let stops = 0;
+  const alarms: string[] = [];
   const changes: { readonly name: string; readonly at: number }[] = [];
 
   const receive = (name: string, box: Box, line: string): void => {
@@ -69,7 +70,7 @@ test(`a stopped holder answers nothing after its lease, and two never answer at 
       `${seed}${name}`,
     ];
     words[words.length - 1] = String(prng.uint32());
-    const child = spawn("ip", words, { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn("ip", words, { stdio: ["pipe", "pipe", "pipe"] });
     const box: Box = { mac, child, receivedAt: [], resumeAt: undefined, stopAt: 0 };
     const isReady = new Promise((resolve) => {
       createInterface({ input: child.stdout }).on("line", (line) => {
@@ -77,6 +78,7 @@ test(`a stopped holder answers nothing after its lease, and two never answer at 
         receive(name, box, line);
       });
     });
+    child.stderr.on("data", (text) => alarms.push(String(text)));
     await isReady;
     boxes.set(name, box);
     process.once("exit", () => child.kill("SIGKILL"));
@@ -123,6 +125,7 @@ test(`a stopped holder answers nothing after its lease, and two never answer at 
       assert.is(other?.name, name, `${name} answered a question asked while the other one led`);
     }
   }
+  assert.equal(alarms, [], "neither takes the other for a foreign device");
   assert.ok(stops >= seconds / 3, `only ${stops} stops`);
   assert.ok(changes.length >= seconds / 4, `only ${changes.length} changes of the leader`);
   console.log(`${prober.answers.length} answers, ${stops} stops, ${changes.length} leaders`);

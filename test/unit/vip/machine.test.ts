@@ -243,6 +243,19 @@ test("frames of the former holder in the first 50 ms of a take are no conflict",
   assert.ok(kinds(box.send(seen)).includes("delete-address"));
 });
 
+test("after a pause longer than the lease, another box's frame is no conflict: it may hold the address by right", () => {
+  const box = createBox();
+  box.hold();
+  box.wait(settings.leaseMs);
+  const seen: HolderEvent = { kind: "conflict-seen", address: "10.3.3.2", mac: "02:00:00:00:00:66" };
+  assert.equal(box.send(seen), []);
+  const probing = createBox();
+  probing.beat();
+  probing.wait(settings.leaseMs);
+  assert.equal(probing.send(seen), []);
+  assert.is(probing.state.claim.kind, "probing");
+});
+
 test("an answered probe withholds the claim", () => {
   const box = createBox();
   box.beat();
