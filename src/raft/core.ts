@@ -201,8 +201,7 @@ export class Core {
   /** Draws a whole election time-out, anew for each attempt. */
   drawElectionDeadline(): void {
     const [least, largest] = this.timings.electionTimeoutMs;
-    const timeout = this.is("timeout-not-random") ? least : least + this.random.fraction() * (largest - least);
-    this.fullDeadline = this.now + timeout;
+    this.fullDeadline = this.now + least + this.random.fraction() * (largest - least);
     this.electionDeadline = this.fullDeadline;
   }
 

@@ -107,8 +107,7 @@ export function handleAppend(core: Core, message: Append): void {
   takeEntries(core, message);
   const verified = Math.max(lastNew, log.commit);
   core.verified = Math.max(core.verified, verified);
-  const cap = core.is("commit-not-capped-by-last-new-entry") ? log.lastIndex : lastNew;
-  log.commitTo(Math.min(message.commit, cap));
+  log.commitTo(Math.min(message.commit, lastNew));
   const response: AppendResponse = {
     kind: "append-response",
     from: core.id,

@@ -5,7 +5,9 @@ import { decodeMembershipChange } from "../../src/raft/membership-codec.ts";
 import type { Message } from "../../src/raft/messages.ts";
 import type { CoreMutant } from "../../src/raft/mutants.ts";
 import { createNode } from "../../src/raft/node.ts";
+import { DEFAULT_TIMINGS, FAST_TIMINGS } from "../../src/raft/options.ts";
 import type {
+  HardState,
   LogEntry,
   Membership,
   Options,
@@ -14,7 +16,9 @@ import type {
   RaftNode,
   Ready,
   Role,
+  Timings,
 } from "../../src/raft/types.ts";
+import { INITIAL_HARD_STATE } from "../../src/raft/types.ts";
 import type { Checks } from "./checks.ts";
 import { SimDisk } from "./disk.ts";
 import { LeaseRounds, SimKernel, tokenLifeMs } from "./lease.ts";
@@ -22,6 +26,13 @@ import type { Write } from "./machine.ts";
 import { encodeWrite, SimMachine } from "./machine.ts";
 import type { Network } from "./network.ts";
 import type { World } from "./world.ts";
+
+/** The timings that an entry may put into force. */
+export const TIMINGS: readonly Timings[] = [
+  DEFAULT_TIMINGS,
+  FAST_TIMINGS,
+  { electionTimeoutMs: [1300, 2000], heartbeatMs: 200, promiseMs: 1200, retryMs: [20, 150] },
+];
 
 /** What a client hears. `failed` is a lie that only a mutant tells. */
 export type Reply =
@@ -67,6 +78,8 @@ export class SimBox {
   leader: RaftId = "";
   term = 0;
   commit = 0;
+  /** The newest hard state; a commit index alone is not worth a sync and rides with the next write. */
+  #hardState: HardState = INITIAL_HARD_STATE;
   membership: Membership = EMPTY_MEMBERSHIP;
   readonly #lease = new LeaseRounds();
   #token = 0;
@@ -114,6 +127,8 @@ export class SimBox {
     const membershipIndex = record?.index ?? 0;
     let applied = this.machine.applied;
     if (world.mutants.has("applied-index-outside-transaction")) applied = this.#appliedMark;
+    const timings = TIMINGS[this.machine.timings ?? -1];
+    this.#hardState = this.disk.hardState;
     this.node = createNode({
       id: this.id,
       membership: this.membership,
@@ -122,7 +137,7 @@ export class SimBox {
       hardState: this.disk.hardState,
       applied,
       random: this.#random.split(),
-      options,
+      options: timings === undefined ? options : { ...options, timings },
       mutants: world.mutants as ReadonlySet<CoreMutant>,
     });
     const status = this.node.status();
@@ -276,6 +291,7 @@ export class SimBox {
     const { world, checks } = this.#parts;
     const incarnation = this.#incarnation;
     if (ready.hardState !== undefined) {
+      this.#hardState = ready.hardState;
       this.term = ready.hardState.term;
       this.commit = ready.hardState.commit;
     }
@@ -300,8 +316,9 @@ export class SimBox {
       });
     }
     if (ready.messages.length > 0) this.#actions.push(() => this.#send(ready.messages));
+    const hardState = ready.mustSync ? this.#hardState : undefined;
     this.#actions.push(() => {
-      this.disk.write(ready.hardState, ready.entries, undefined, () => {
+      this.disk.write(hardState, ready.entries, undefined, () => {
         if (incarnation !== this.#incarnation) return;
         this.#inputs.push(() => {
           const { node } = this;
@@ -362,7 +379,7 @@ export class SimBox {
     const result = changeMembership(this.membership, decodeMembershipChange(entry.data));
     const membership = result.kind === "changed" ? result.membership : this.membership;
     this.#isApplying = true;
-    this.disk.write(undefined, [], { index: entry.index, membership }, () => {
+    this.disk.write(this.#hardState, [], { index: entry.index, membership }, () => {
       if (incarnation !== this.#incarnation) return;
       this.#input((node) => {
         world.count("membership changes applied");
@@ -381,7 +398,12 @@ export class SimBox {
     if (entry.kind === "membership") {
       this.membership = node.applyMembership(entry.index, decodeMembershipChange(entry.data), now);
     }
+    const { timings } = this.machine;
     const value = this.machine.apply(entry, world.mutants.has("retried-write-without-its-key"));
+    if (this.machine.timings !== timings) {
+      const chosen = TIMINGS[this.machine.timings ?? 0];
+      if (chosen !== undefined) node.setTimings(chosen, now);
+    }
     if (this.#random.chance(0.3)) this.#appliedMark = entry.index;
     checks.applied(this, entry, value);
     node.applied(entry.index, now);

@@ -13,11 +13,7 @@ export type PartMutant =
 
 export type Mutant = CoreMutant | PartMutant;
 
-/**
- * Every planted mistake that the simulator must catch. `commit-not-capped-by-last-new-entry` is not among them: the
- * rejection hints bring the leader straight to the first conflict, so a short append that ends before one hardly
- * occurs; the unit tests hold that rule.
- */
+/** Every planted mistake that the simulator must catch. */
 export const MUTANTS: readonly Mutant[] = [
   "commit-old-term-by-counting",
   "vote-before-durable",

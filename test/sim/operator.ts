@@ -2,8 +2,12 @@ import type { Prng } from "../../src/base/prng.ts";
 import type { MembershipChange, RaftNode } from "../../src/raft/types.ts";
 import { member } from "../support/raft/group.ts";
 import type { SimBox } from "./box.ts";
+import { TIMINGS } from "./box.ts";
 import type { Component, Stage } from "./component.ts";
+import { encodeWrite, TIMINGS_KEY } from "./machine.ts";
 
+/** The operator's own session. */
+const OPERATOR = 99;
 /** Voters that the operator aims at; never below. */
 const VOTERS_MIN = 3;
 const VOTERS_MAX = 5;
@@ -14,15 +18,30 @@ const BOXES_MAX = 8;
 export class Operator implements Component {
   readonly name = "operator";
   #random!: Prng;
+  #timingChanges = 0;
 
   start(stage: Stage): void {
     this.#random = stage.world.split();
     if (stage.world.faults.transfers) this.#transfers(stage);
     if (stage.world.faults.membership) this.#changes(stage);
+    if (stage.world.faults.timings) this.#timings(stage);
   }
 
   #leader(stage: Stage): SimBox | undefined {
     return stage.boxes.find((box) => box.role === "leader" && box.isUp);
+  }
+
+  /** Timings change by an entry, so boxes change them at different times. */
+  #timings(stage: Stage): void {
+    stage.world.after(300 + this.#random.fraction() * 2000, "timings", () => {
+      if (!stage.world.storm) return;
+      const key = TIMINGS_KEY + this.#random.range(0, TIMINGS.length - 1);
+      this.#leader(stage)?.operate((node, now) => {
+        const write = { client: OPERATOR, sequence: ++this.#timingChanges, key };
+        if (node.propose([encodeWrite(write)], now).kind === "accepted") stage.world.count("timings changed");
+      });
+      this.#timings(stage);
+    });
   }
 
   #transfers(stage: Stage): void {

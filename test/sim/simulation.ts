@@ -5,7 +5,7 @@ import { DEFAULT_TIMINGS, FAST_TIMINGS } from "../../src/raft/options.ts";
 import type { LogEntry, MembershipChange, Options } from "../../src/raft/types.ts";
 import { id, member } from "../support/raft/group.ts";
 import type { BoxParts } from "./box.ts";
-import { SimBox } from "./box.ts";
+import { SimBox, TIMINGS } from "./box.ts";
 import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import type { Component, Stage } from "./component.ts";
@@ -118,10 +118,10 @@ function found(count: number, addBox: () => SimBox, checks: Checks): void {
 }
 
 function heal(world: World, stage: Stage, parts: readonly Component[], step: () => void): void {
-  const timings = stage.parts.options.timings ?? DEFAULT_TIMINGS;
+  const slowestMs = Math.max(...TIMINGS.map((timings) => timings.electionTimeoutMs[1]));
   // Pauses and slow disks that began in the storm, and the promises given then, end first.
   const calmAt = world.now + 10_000;
-  const leaderBy = calmAt + HEAL_ELECTION_TIMEOUTS * timings.electionTimeoutMs[1];
+  const leaderBy = calmAt + HEAL_ELECTION_TIMEOUTS * slowestMs;
   let missing = "";
   while (world.now < leaderBy + CATCH_UP_MS) {
     for (let i = 0; i < 50; i++) step();

@@ -17,6 +17,7 @@ export interface FaultClasses {
   readonly drift: boolean;
   readonly transfers: boolean;
   readonly membership: boolean;
+  readonly timings: boolean;
 }
 
 /** True time, the events to come, one random source split by component, and the run's hash. */
@@ -55,6 +56,7 @@ export class World {
       drift: dice.chance(0.5),
       transfers: dice.chance(0.4),
       membership: dice.chance(0.4),
+      timings: dice.chance(0.25),
     };
   }
 
