@@ -28,7 +28,7 @@ export async function openLog(
     const disk = options.disk ?? openRealDisk(directory);
     const scan = readLog(disk);
     const damaged = scan.damage.kind !== "none";
-    const tornBytes = damaged ? 0 : cut(disk, scan, segmentSizeBytes);
+    const tornBytes = damaged ? 0 : cut(disk, scan);
     const sink = damaged
       ? undefined
       : inline
@@ -45,7 +45,12 @@ export async function openLog(
       salt: options.salt ?? (() => randomInt(2 ** 32)),
       after: options.after ?? afterTimer,
     });
-    await log.start();
+    try {
+      await log.start();
+    } catch (error) {
+      await log.close();
+      throw error;
+    }
     return {
       log,
       recovered: {
@@ -87,14 +92,14 @@ function readLog(disk: Disk): Scan {
  * leader may send the same entry to the same place), and syncs the prefix: it may have been read from memory only.
  * Returns how many bytes other than zero were there.
  */
-function cut(disk: Disk, scan: Scan, segmentSizeBytes: number): number {
+function cut(disk: Disk, scan: Scan): number {
   let torn = 0;
   for (const segment of segmentsOf(disk)) {
     if (segment > (scan.end?.segment ?? 0)) disk.unlink(segmentName(segment));
   }
   if (scan.end !== undefined) {
     const file = disk.open(segmentName(scan.end.segment), "write");
-    const rest = file.pread(scan.end.offset, segmentSizeBytes);
+    const rest = file.pread(scan.end.offset, Math.max(0, file.sizeBytes() - scan.end.offset));
     const last = rest.findLastIndex((byte) => byte !== 0);
     if (last >= 0) {
       torn = last + 1;

@@ -400,6 +400,29 @@ test("a truncation below the oldest kept segment's first index comes back", asyn
   assert.equal(again.entries(9, 40, 1e9), [entry(9, 2, 1500), ...entries(10, 40, 2, 1500)]);
 });
 
+test("another segment size goes on with what is there", async () => {
+  const disk = new FakeDisk();
+  let last = 0;
+  for (const segmentSizeBytes of [65_536, 8192, 32_768]) {
+    const { log, recovered } = await openLog("", { ...base(disk), segmentSizeBytes });
+    assert.equal(recovered.damage, { kind: "none" });
+    assert.is(recovered.lastIndex, last);
+    for (const one of entries(last + 1, last + 20, 1, 1000)) await log.append({ entries: [one], commit: 0 });
+    last += 20;
+    disk.crash(createPrng(last));
+  }
+  const { log } = await openLog("", base(disk));
+  assert.equal(all(log), entries(1, 60, 1, 1000));
+});
+
+test("a disk that fails at the start is an error of the opening", async () => {
+  for (const kind of ["pwrite", "fdatasync"] as const) {
+    const disk = new FakeDisk();
+    disk.failNext = kind;
+    assert.is(await rejection(openLog("", base(disk))), "log-open-failed");
+  }
+});
+
 test("close lets waiting appends finish and refuses later ones", async () => {
   const disk = new FakeDisk();
   const { log } = await openLog("", base(disk));
