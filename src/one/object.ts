@@ -198,6 +198,5 @@ function usableIds(kind: ObjectKind, caller: Caller): readonly number[] {
 export function nameFault(name: string): string | undefined {
   if (name === "") return "NAME cannot be empty";
   if (name.length > 128) return "Invalid NAME, max length is 128 chars.";
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return /[\u0000-\u001f\u007f]/.test(name) ? "Invalid NAME, it contains a control character" : undefined;
+  return /\p{Cc}/u.test(name) ? "Invalid NAME, it contains a control character" : undefined;
 }

@@ -9,6 +9,9 @@ export interface XmlElement {
 /** Deepest nesting that is read: XML-RPC values nest ≤ 8, templates 2; a bomb stops here. */
 const XML_DEPTH_MAX = 32;
 
+/** A character that no XML document can carry (XML 1.0 §2.2). */
+export const NOT_XML: RegExp = /[^\P{Cc}\t\n\r\x80-\x9f]|[\ufffe\uffff]/u;
+
 /** Thrown by {@link parseXml}; `offset` counts characters. */
 export class XmlError extends Error {
   override readonly name = "XmlError";
@@ -44,8 +47,7 @@ interface Open {
  * @throws XmlError on anything that is not well-formed, nested deeper than {@link XML_DEPTH_MAX} or has a DOCTYPE.
  */
 export function parseXml(source: string): XmlElement {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0 §2.2 excludes them
-  const control = source.search(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/);
+  const control = source.search(NOT_XML);
   if (control !== -1) throw new XmlError("a control character", control);
   const stack: Open[] = [];
   let root: XmlElement | undefined;

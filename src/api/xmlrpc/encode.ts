@@ -1,5 +1,6 @@
 import type { Value } from "../../one/method.ts";
 import type { Refusal } from "../../one/refusal.ts";
+import { NOT_XML } from "../../one/xml.ts";
 import type { Fault } from "./fault.ts";
 
 // Lines end as OpenNebula's server ends them: some clients were written against its bytes.
@@ -33,8 +34,7 @@ function typed(value: Value): string {
 
 /** Messages quote what a client sent: without what an XML document cannot carry. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "?");
+  return text.replace(new RegExp(NOT_XML, "gu"), "?");
 }
 
 /** Bun's own: a quarter of the time of three passes. It escapes quotation marks too, which says the same in XML. */

@@ -69,13 +69,13 @@ test("bounds: the longest template is read, one more character is not; no contro
   assert.match(fault('A="\u0000"'), /control character/);
 });
 
-test("what is stored reads back as it was, in the order of names", () => {
+test("what is stored reads back as it was, in the order of names", async () => {
   const word = fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,8}$/);
-  const value = fc.string({ unit: "grapheme", maxLength: 20 }).filter((one) => !/[\u0000-\u001f]/.test(one));
+  const value = fc.string({ unit: "grapheme", maxLength: 20 }).filter((one) => !/\p{Cc}/u.test(one));
   // An empty vector has no form of its own; a text of white space and "<" inside is as good as any.
   const vector = fc.dictionary(word, value, { minKeys: 1, maxKeys: 4, noNullPrototype: true });
   const attribute = fc.record({ name: word, value: fc.oneof(value, vector) });
-  fc.assert(
+  await fc.assert(
     fc.property(fc.array(attribute, { maxLength: 6 }), (attributes) => {
       const stored = renderTemplate(attributes);
       assert.equal(renderTemplate(parseStored(stored)), stored);

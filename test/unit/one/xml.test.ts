@@ -47,10 +47,10 @@ test("what is not well-formed is refused, and so is a document type", () => {
     );
 });
 
-test("any text survives as character data and as CDATA", () => {
-  fc.assert(
+test("any text survives as character data and as CDATA", async () => {
+  await fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), (text) => {
-      if (/[\u0000-\u0008\u000b-\u001f]/.test(text)) return;
+      if (/\p{Cc}/u.test(text)) return;
       assert.is(parseXml(`<a>${escapeXml(text)}</a>`).text, text);
       assert.is(parseXml(`<a>${cdata(text)}</a>`).text, text);
     }),
@@ -58,9 +58,9 @@ test("any text survives as character data and as CDATA", () => {
   assert.is(parseXml(`<a>${cdata("a]]>b]]>")}</a>`).text, "a]]>b]]>");
 });
 
-test("any bytes are an element or an XmlError, never something else", () => {
+test("any bytes are an element or an XmlError, never something else", async () => {
   const piece = fc.constantFrom("<", ">", "/", "a", "&", ";", "!", "[CDATA[", "]]>", "--", "?", '"', " ", "#x1", "\n");
-  fc.assert(
+  await fc.assert(
     fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
       try {
         assert.ok(parseXml(pieces.join("")).name.length > 0);
