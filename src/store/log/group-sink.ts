@@ -7,8 +7,8 @@ export interface GroupSink {
   readonly buffer: Uint8Array;
   /** Writes the first `length` bytes of `buffer` and syncs; `offset` 0 begins the segment. Then calls `done`, never before it returns. */
   write(segment: number, offset: number, length: number, done: SinkDone): void;
-  /** Hands purged segments back, oldest first. Only while no group is under way. */
-  recycle(segments: readonly number[], done: SinkDone): void;
+  /** Hands a purged segment back; the oldest must come first. Only while no group is under way. */
+  recycle(segment: number, done: SinkDone): void;
   lateSegments(): number;
   close(): Promise<void>;
 }
@@ -56,10 +56,8 @@ export function createInlineSink(
         files.write(segment, offset, buffer.subarray(0, length));
       }, done);
     },
-    recycle(segments, done) {
-      attempt(() => {
-        for (const segment of segments) files.recycle(segment);
-      }, done);
+    recycle(segment, done) {
+      attempt(() => files.recycle(segment), done);
     },
     lateSegments: () => files.lateSegments,
     close() {

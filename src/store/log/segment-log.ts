@@ -45,7 +45,8 @@ export class SegmentLog implements Log {
   #waiting: PendingAppend[] = [];
   #writing: PendingAppend[] = [];
   #busy = false;
-  #recycling: number[] = [];
+  readonly #recycling: number[] = [];
+  #mayRecycle = true;
   #durable: number;
   #commit: number;
   #refusal: CodedError | undefined;
@@ -209,14 +210,15 @@ export class SegmentLog implements Log {
   #next(): void {
     const { sink } = this.#parts;
     if (this.#busy || sink === undefined || this.#refusal !== undefined) return;
-    if (this.#waiting.length > 0) {
-      this.#writeGroup(sink, this.#waiting);
+    // One purged segment between two groups: neither waits for all of the other under steady load.
+    const gone = this.#waiting.length === 0 || this.#mayRecycle ? this.#recycling.shift() : undefined;
+    if (gone !== undefined) {
+      this.#mayRecycle = false;
+      this.#begin((done) => sink.recycle(gone, done));
       return;
     }
-    if (this.#recycling.length > 0) {
-      const segments = this.#recycling;
-      this.#recycling = [];
-      this.#begin((done) => sink.recycle(segments, done));
+    if (this.#waiting.length > 0) {
+      this.#writeGroup(sink, this.#waiting);
       return;
     }
     if (this.#closing !== undefined) {
@@ -245,6 +247,7 @@ export class SegmentLog implements Log {
     });
     // Each group names what the one before covered: one without records leaves nothing undecided behind it.
     this.#closed = group.records === 0;
+    this.#mayRecycle = true;
     this.#writing = this.#waiting.slice(0, group.finished);
     this.#waiting = this.#waiting.slice(group.finished);
     this.#begin((done) => sink.write(group.segment, group.offset, group.length, done));

@@ -66,20 +66,9 @@ export async function createWorkerSink(path: string, segmentSizeBytes: number): 
       control[CONTROL.length] = length;
       command(COMMAND.write, done);
     },
-    recycle(segments, done) {
-      const next = (at: number): void => {
-        const segment = segments[at];
-        if (segment === undefined) {
-          done();
-          return;
-        }
-        control[CONTROL.segment] = segment;
-        command(COMMAND.recycle, (error) => {
-          if (error === undefined) next(at + 1);
-          else done(error);
-        });
-      };
-      next(0);
+    recycle(segment, done) {
+      control[CONTROL.segment] = segment;
+      command(COMMAND.recycle, done);
     },
     lateSegments: () => lateSegments,
     close: () =>

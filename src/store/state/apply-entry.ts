@@ -1,5 +1,6 @@
 import type { Entry, Outcome, SqlValue } from "../../base/entry.ts";
 import { checkGuard, checkStatement } from "./check-statement.ts";
+import { statementShape } from "./sql-words.ts";
 import { isDatabaseError } from "./store-tables.ts";
 import type { Database } from "./types.ts";
 
@@ -27,7 +28,7 @@ export async function applyEntry(database: Database, index: number, entry: Entry
     if (refusal !== undefined) return rejected("constraint", refusal);
   }
 
-  const savepoint = entry.statements.length > 1 || entry.statements.some(({ sql }) => RETURNS_ROWS.test(sql));
+  const savepoint = entry.statements.length > 1 || entry.statements.some(({ sql }) => statementShape(sql).returnsRows);
   if (savepoint) await database.run("SAVEPOINT entry", []);
   const outcome = await runStatements(database, index, entry);
   if (savepoint) {
@@ -37,16 +38,13 @@ export async function applyEntry(database: Database, index: number, entry: Entry
   return outcome;
 }
 
-const RETURNS_ROWS = /\bRETURNING\b|^\s*SELECT\b/i;
-
 async function runStatements(database: Database, index: number, entry: Entry): Promise<Outcome> {
   const rows: SqlValue[][][] = [];
   const changes: number[] = [];
   for (const { sql, values } of entry.statements) {
-    const done = RETURNS_ROWS.test(sql)
-      ? await result(
-          database.all(sql, values).then((all) => ({ all, changed: /^\s*SELECT\b/i.test(sql) ? 0 : all.length })),
-        )
+    const { changesRows, returnsRows } = statementShape(sql);
+    const done = returnsRows
+      ? await result(database.all(sql, values).then((all) => ({ all, changed: changesRows ? all.length : 0 })))
       : await result(database.run(sql, values).then((run) => ({ all: [], changed: run.changes })));
     if ("failed" in done) return { kind: "rejected", index, by: "constraint", why: done.failed };
     rows.push(done.value.all);

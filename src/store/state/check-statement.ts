@@ -1,30 +1,11 @@
+import { FORBIDDEN_FUNCTIONS, sqlWords } from "./sql-words.ts";
+
 /** Texts that were checked already, so that the check costs nothing in steady state. */
 const CACHE_ENTRIES_MAX = 1024;
 const cache = new Map<string, string | undefined>();
 
 const FIRST_WORDS = new Set(["INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "SELECT", "CREATE", "DROP", "ALTER"]);
 
-/** Functions whose value differs from box to box, or depends on what ran before on the connection. */
-const FORBIDDEN_FUNCTIONS = new Set([
-  "RANDOM",
-  "RANDOMBLOB",
-  "DATE",
-  "TIME",
-  "DATETIME",
-  "JULIANDAY",
-  "UNIXEPOCH",
-  "STRFTIME",
-  "TIMEDIFF",
-  "LAST_INSERT_ROWID",
-  "CHANGES",
-  "TOTAL_CHANGES",
-  "SQLITE_VERSION",
-  "SQLITE_SOURCE_ID",
-  "SQLITE_OFFSET",
-  "SQLITE_COMPILEOPTION_GET",
-  "SQLITE_COMPILEOPTION_USED",
-  "LOAD_EXTENSION",
-]);
 const FORBIDDEN_WORDS = new Set(["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"]);
 /** Aggregates whose result depends on the order of their rows. */
 const ORDERED_AGGREGATES = new Set(["GROUP_CONCAT", "STRING_AGG", "JSON_GROUP_ARRAY", "JSON_GROUP_OBJECT"]);
@@ -46,7 +27,7 @@ export function checkStatement(sql: string): string | undefined {
 export function checkGuard(sql: string): string | undefined {
   const reason = checkStatement(sql);
   if (reason !== undefined) return reason;
-  const words = tokens(sql);
+  const words = sqlWords(sql);
   if (words[0] !== "SELECT" && words[0] !== "WITH") return "a guard must be a query";
   return words.some((word) => word === "INSERT" || word === "UPDATE" || word === "DELETE")
     ? "a guard must not change anything"
@@ -62,7 +43,7 @@ interface Frame {
 }
 
 function check(sql: string): string | undefined {
-  const words = tokens(sql);
+  const words = sqlWords(sql);
   const first = words[0];
   if (first === undefined || !FIRST_WORDS.has(first)) return `${first ?? "an empty text"} is not allowed in an entry`;
   const isTrigger = first === "CREATE" && words[1] === "TRIGGER";
@@ -114,21 +95,4 @@ function checkWord(word: string, next: string): string | undefined {
   if (word === "RAISE") return "RAISE is not allowed";
   if (word.startsWith("RINGFENCE_")) return `${word.toLowerCase()} is the store's own`;
   return undefined;
-}
-
-/** Words in upper case, quoted names too, parentheses and semicolons. Strings, numbers, comments and operators are left out. */
-const TOKEN =
-  /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|[A-Za-z_][A-Za-z0-9_$]*|[();]/g;
-
-function tokens(sql: string): string[] {
-  const result: string[] = [];
-  for (const [token] of sql.matchAll(TOKEN)) {
-    if (token.startsWith("'") || token.startsWith("--") || token.startsWith("/*")) continue;
-    const quoted = token.startsWith('"') || token.startsWith("`") || token.startsWith("[");
-    // A quoted name can be a table of ours or a function; it can never be a keyword.
-    const word = (quoted ? token.slice(1, -1) : token).toUpperCase();
-    if (!quoted || word.startsWith("RINGFENCE_") || FORBIDDEN_FUNCTIONS.has(word)) result.push(word);
-    else result.push('"');
-  }
-  return result;
 }

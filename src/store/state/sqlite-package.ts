@@ -1,5 +1,6 @@
 import sqlite3 from "sqlite3";
 import type { SqlValue } from "../../base/entry.ts";
+import { statementShape } from "./sql-words.ts";
 import type { Database, DatabaseError, DatabaseErrorKind, Row, RunResult } from "./types.ts";
 import { bindWideIntegers } from "./wide-integers.ts";
 
@@ -41,7 +42,7 @@ class PackageDatabase implements Database {
     return this.#inOrder(sql, values, (statement, bound, settle) =>
       statement.run(bound, function (this: sqlite3.RunResult, error: Error | null) {
         // SQLite keeps the last count for statements that change nothing by themselves.
-        settle(error, { changes: CHANGES.test(sql) ? this.changes : 0 });
+        settle(error, { changes: statementShape(sql).changesRows ? this.changes : 0 });
       }),
     );
   }
@@ -129,7 +130,6 @@ class PackageDatabase implements Database {
   }
 }
 
-const CHANGES = /^\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b/i;
 const ARRAY_INDEX = /^\d+$/;
 
 /** The package rounds integers above 2^53 and stores a bigint as NULL, without an error either time. */

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { checkGuard, checkStatement } from "../../../src/store/state/check-statement.ts";
+import { statementShape } from "../../../src/store/state/sql-words.ts";
 
 const allowed = [
   "INSERT INTO host (id, name) VALUES (?, ?)",
@@ -74,6 +75,20 @@ test("what may differ between boxes or leave its transaction is refused with a r
 
 test("the answer is the same from the cache", () => {
   for (const sql of [...allowed, ...refused]) assert.is(checkStatement(sql), checkStatement(sql));
+});
+
+test("what a statement does is read from its words", () => {
+  for (const [sql, changesRows, returnsRows] of [
+    ["SELECT 1", false, true],
+    ["with w as (delete) select 'INSERT RETURNING' from w", false, true],
+    ["WITH w AS (SELECT 1) INSERT INTO t SELECT * FROM w", true, false],
+    ["UPDATE t SET a = 'RETURNING' -- RETURNING", true, false],
+    ["UPDATE t SET a = 1 returning a", true, true],
+    ["REPLACE INTO t VALUES (1)", true, false],
+    ["CREATE TABLE t (returning_ TEXT)", false, false],
+  ] as const) {
+    assert.equal(statementShape(sql), { changesRows, returnsRows }, sql);
+  }
 });
 
 test("a guard is a query", () => {

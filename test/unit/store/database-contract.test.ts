@@ -65,6 +65,10 @@ for (const [name, open] of Object.entries(bindings)) {
     assert.is((await database.run("INSERT INTO t (id) VALUES (1), (2), (3)", [])).changes, 3);
     assert.is((await database.run("CREATE TABLE u (a)", [])).changes, 0);
     assert.is((await database.run("SELECT count(*) FROM t", [])).changes, 0);
+    assert.is(
+      (await database.run("WITH w AS (SELECT 'DELETE') SELECT replace('a', 'b', 'UPDATE') FROM w", [])).changes,
+      0,
+    );
     assert.is((await database.run("UPDATE t SET x = 1 WHERE id > 9", [])).changes, 0);
     assert.is((await database.run("WITH w AS (SELECT 1) DELETE FROM t WHERE id > 1", [])).changes, 2);
   });

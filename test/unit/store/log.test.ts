@@ -376,6 +376,23 @@ test("purged segments are used again, and their old records never come back", as
   assert.is((await openLog("", base(lost))).recovered.lastIndex, 0);
 });
 
+test("a purge goes on under steady load, and appends go on beside it", async () => {
+  const disk = new FakeDisk();
+  const { log } = await openLog("", { ...base(disk), defer: (work) => void setImmediate(work) });
+  for (const one of entries(1, 100, 1, 1500)) await log.append({ entries: [one], commit: one.index - 1 });
+  const before = disk.list().length;
+  // There is always an append waiting.
+  let pending = log.append({ entries: [entry(101)], commit: 100 });
+  log.purgeTo(99);
+  for (let index = 102; index <= 130; index++) {
+    const next = log.append({ entries: [entry(index)], commit: 100 });
+    await pending;
+    pending = next;
+  }
+  assert.ok(disk.list().length <= before - 8, `${disk.list().length} files of ${before}`);
+  await pending;
+});
+
 test("nothing above the commit is purged", async () => {
   const { log } = await openLog("", base(new FakeDisk()));
   for (const one of entries(1, 60, 1, 1500)) await log.append({ entries: [one], commit: 20 });
