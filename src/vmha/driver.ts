@@ -1,4 +1,4 @@
-import type { Change, Outcome } from "../base/entry.ts";
+import type { Change } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
 import { merge, type Transition } from "../one/change.ts";
 import { allHosts, type HostRow } from "../one/host/row.ts";
@@ -111,7 +111,7 @@ class Driver implements VmhaDriver {
   }
 
   async #freeze(record: LostHost): Promise<void> {
-    const { ports } = { ports: this.#ports };
+    const ports = this.#ports;
     this.#isBusy = true;
     const vms = await ports.read(vmsOnHost(record.host_id));
     const ids = vms.map(({ id }) => id);
@@ -119,8 +119,7 @@ class Driver implements VmhaDriver {
       ports.records.recovering(record, ports.clock.wall()),
       freezeChange(record.host_id, record.failure, ids),
     );
-    await this.#propose(change, "vmha.freeze");
-    this.#isWanted = true;
+    if (await this.#propose(change, "vmha.freeze")) this.#isWanted = true;
   }
 
   async #recover(record: LostHost, fenced: ReadonlySet<number>): Promise<void> {
@@ -144,8 +143,8 @@ class Driver implements VmhaDriver {
     this.#startedAt.delete(record.host_id);
     const rows = new Map(frozen.map((row) => [row.vm_id, row]));
     const proposals = plan.steps.map((step) => () => this.#carryOut(record, step, rows, vms, hosts, clock.wall()));
-    await inBatches(proposals, PROPOSALS_MAX);
-    if (plan.steps.length > 0) this.#isWanted = true;
+    // At once again only if all went well: what was rejected is looked at again with the next tick.
+    if (await inBatches(proposals, PROPOSALS_MAX)) this.#isWanted = true;
   }
 
   /** The VM's own step and its outcome, in one entry, only while this failure is being recovered. */
@@ -156,9 +155,9 @@ class Driver implements VmhaDriver {
     vms: ReadonlyMap<number, VmRow>,
     hosts: readonly HostRow[],
     wallAt: number,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const row = rows.get(step.vmId);
-    if (row === undefined || this.#isStopped) return;
+    if (row === undefined || this.#isStopped) return false;
     const vm = vms.get(step.vmId);
     const own = vm === undefined ? NOTHING : vmChange(step, vm, hosts, Math.floor(wallAt / 1000));
     const outcome = own.ok ? outcomeOf(step) : "HELD";
@@ -174,9 +173,10 @@ class Driver implements VmhaDriver {
         wallAt,
       }),
     );
-    await this.#propose(change, `vmha.${step.kind}`);
-    if (outcome !== "RESUBMITTED" && outcome !== "SKIPPED")
+    const isDone = await this.#propose(change, `vmha.${step.kind}`);
+    if (isDone && outcome !== "RESUBMITTED" && outcome !== "SKIPPED")
       this.#ports.alert(`vm ${step.vmId} is ${outcome}: ${own.ok ? step.reason : own.why}`);
+    return isDone;
   }
 
   async #close(record: LostHost, frozen: readonly RecoveryRow[]): Promise<void> {
@@ -264,8 +264,7 @@ class Driver implements VmhaDriver {
       };
       return [() => this.#propose(change, "scheduler.deploy")];
     });
-    await inBatches(proposals, PROPOSALS_MAX);
-    if (plan.starts.length > 0) this.#isWanted = true;
+    if (await inBatches(proposals, PROPOSALS_MAX)) this.#isWanted = true;
   }
 
   async #fencedHosts(): Promise<ReadonlySet<number>> {
@@ -285,13 +284,13 @@ class Driver implements VmhaDriver {
     return new Map(found.flat().map((vm) => [vm.id, vm]));
   }
 
-  /** `unknown` and `rejected` need nothing: the next round reads what became of it and decides anew. */
-  async #propose(change: Change, kind: string): Promise<Outcome["kind"] | "failed"> {
+  /** True when done. `unknown` and `rejected` need nothing: the next round reads what became of it and decides anew. */
+  async #propose(change: Change, kind: string): Promise<boolean> {
     try {
-      return (await this.#ports.propose(change, kind)).kind;
+      return (await this.#ports.propose(change, kind)).kind === "done";
     } catch (error) {
       this.#ports.alert(`Cannot record ${kind}: ${errorChain(error)}`);
-      return "failed";
+      return false;
     }
   }
 }
@@ -329,6 +328,12 @@ function outcomeOf(step: RecoveryStep): "RESUBMITTED" | "HELD" | "UNPLACEABLE" |
   }
 }
 
-async function inBatches(work: readonly (() => Promise<unknown>)[], size: number): Promise<void> {
-  for (let at = 0; at < work.length; at += size) await Promise.all(work.slice(at, at + size).map((run) => run()));
+/** True when there was work and all of it was done. */
+async function inBatches(work: readonly (() => Promise<boolean>)[], size: number): Promise<boolean> {
+  let isDone = work.length > 0;
+  for (let at = 0; at < work.length; at += size) {
+    const results = await Promise.all(work.slice(at, at + size).map((run) => run()));
+    isDone &&= results.every((result) => result);
+  }
+  return isDone;
 }
