@@ -1,5 +1,6 @@
 /** Running programs, and the one clock that all durations of the rack are measured with. */
 import { dlopen, ptr } from "bun:ffi";
+import { closeSync, openSync } from "node:fs";
 import { CodedError } from "../../../src/base/error.ts";
 
 const libc = dlopen("libc.so.6", { clock_gettime: { args: ["i32", "ptr"], returns: "i32" } });
@@ -60,6 +61,25 @@ export async function must(argv: readonly string[], options: RunOptions = {}): P
   if (result.code === 0) return result.stdout;
   const complaint = (result.stderr || result.stdout).trim().split("\n").slice(-5).join("; ");
   throw new CodedError("RACK_COMMAND", `Cannot run "${argv.join(" ")}" (exit code ${result.code}): ${complaint}`);
+}
+
+/** Starts a program that outlives this one, its words in a log file. */
+export function startDaemon(argv: readonly string[], log: string, env: Readonly<Record<string, string>>) {
+  const output = openSync(log, "a");
+  try {
+    const child = Bun.spawn([...argv], {
+      stdin: "ignore",
+      stdout: output,
+      stderr: output,
+      detached: true,
+      env: { ...process.env, ...env },
+      cwd: "/",
+    });
+    child.unref();
+    return child;
+  } finally {
+    closeSync(output);
+  }
 }
 
 /** Waits until `condition` gives something else than undefined or false, looking every `everyMs`. Throws RACK_TIMEOUT. */

@@ -3,8 +3,9 @@
 import { CodedError } from "../../../src/base/error.ts";
 import { cgroupOf, setFrozen } from "./cgroup.ts";
 import { must, run } from "./command.ts";
+import { type Delay, delayOf, forgetWireDelay, setWireDelay } from "./delay.ts";
 import { withLock } from "./lock.ts";
-import { isOn } from "./node.ts";
+import { isOn, withNode } from "./node.ts";
 import type { Place } from "./place.ts";
 import { allPlans, type Network, type NodePlan, type Wire } from "./plan.ts";
 import type { RackState } from "./state.ts";
@@ -14,18 +15,18 @@ import { inNamespace, isCut, markCut, namespaceExists, plug, SWITCH, unplug } fr
 const LOCK_TIMEOUT_MS = 10_000;
 
 /** Unplugs a node's cable (or all) at the switch. It stays so over power cycles until {@link healNode}. */
-export async function cutNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
-  const wires = wiresOf(plan, network);
-  for (const wire of wires) markCut(place, plan, wire, true);
-  if (namespaceExists(place, plan.name)) await unplug(place, wires);
+export function cutNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
+  return withNode(place, plan, async () => {
+    const wires = wiresOf(plan, network);
+    for (const wire of wires) markCut(place, plan, wire, true);
+    if (namespaceExists(place, plan.name)) await unplug(place, wires);
+  });
 }
 
-/** Undoes cuts, losses and partitions of one node. */
+/** Undoes cuts, delays, losses and partitions of one node. */
 export async function healNode(place: Place, plan: NodePlan, network?: Network): Promise<void> {
   const wires = wiresOf(plan, network);
-  for (const wire of wires) markCut(place, plan, wire, false);
-  // A node without power has dead cables; powerOn plugs them in.
-  if (isOn(place, plan) && namespaceExists(place, plan.name)) await plug(place, wires);
+  await mendWires(place, plan, wires);
   const ports = new Set(wires.map((wire) => wire.port));
   await changeFilter(place, ({ pairs, losses }) => ({
     pairs: pairs.filter(([from, to]) => !ports.has(from) && !ports.has(to)),
@@ -33,14 +34,32 @@ export async function healNode(place: Place, plan: NodePlan, network?: Network):
   }));
 }
 
-/** Undoes every cut, loss and partition. */
+/** Undoes every cut, delay, loss and partition. */
 export async function healAll(place: Place, state: RackState): Promise<void> {
   await changeFilter(place, () => ({ pairs: [], losses: [] }));
-  for (const plan of allPlans(state)) {
-    const wires = plan.wires.filter((wire) => isCut(place, plan, wire));
-    for (const wire of wires) markCut(place, plan, wire, false);
-    if (wires.length > 0 && isOn(place, plan)) await plug(place, wires);
-  }
+  for (const plan of allPlans(state)) await mendWires(place, plan, plan.wires);
+}
+
+function mendWires(place: Place, plan: NodePlan, wires: readonly Wire[]): Promise<void> {
+  return withNode(place, plan, async () => {
+    for (const wire of wires) {
+      const wasCut = isCut(place, plan, wire);
+      markCut(place, plan, wire, false);
+      const isDelayed = delayOf(place, plan, wire) !== undefined;
+      if (isDelayed && !isOn(place, plan)) await forgetWireDelay(place, plan, wire);
+      else if (isDelayed) await setWireDelay(place, plan, wire, { ms: 0, jitterMs: 0 });
+      // A node without power has dead cables; powerOn plugs them in.
+      else if (wasCut && isOn(place, plan)) await plug(place, [wire]);
+    }
+  });
+}
+
+/** Delays each frame from and to a node; 0 ends it. It stays so over power cycles. */
+export function setDelay(place: Place, plan: NodePlan, delay: Delay, network?: Network): Promise<void> {
+  return withNode(place, plan, async () => {
+    if (!isOn(place, plan)) throw new CodedError("RACK_OFF", `Cannot delay frames of ${plan.name}: it is off`);
+    for (const wire of wiresOf(plan, network)) await setWireDelay(place, plan, wire, delay);
+  });
 }
 
 /** Lets no frame pass between the two sides; `oneWay` only stops those from `from` to `to`. Adds to what is there. */

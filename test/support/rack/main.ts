@@ -4,7 +4,7 @@ import { CodedError, errorChain } from "../../../src/base/error.ts";
 import { type Arguments, choice, parseArguments, wholeNumber } from "./arguments.ts";
 import { setBmcFault } from "./bmc.ts";
 import { monotonicMs } from "./command.ts";
-import { cutNode, freezeNode, healAll, healNode, partition, setLoss } from "./faults.ts";
+import { cutNode, freezeNode, healAll, healNode, partition, setDelay, setLoss } from "./faults.ts";
 import { showLogs } from "./logs.ts";
 import { commandIn, findNode, isOn, powerCut, powerOn } from "./node.ts";
 import { type Place, placeOf } from "./place.ts";
@@ -24,9 +24,10 @@ const usage = `rack: three boxes, their hypervisors and their switches on this m
   rack power on|off|cycle NODE [--plug]     hosts: by their BMC, unless --plug
   rack power cut NODE                       pulls the plug
   rack cut NODE [--network mgmt|bmc]        unplugs its cables
-  rack heal [NODE] [--network mgmt|bmc]     undoes cuts, losses, partitions (of all)
+  rack heal [NODE] [--network mgmt|bmc]     undoes cuts, delays, losses, partitions (of all)
   rack partition A,B '|' C [--network N]    no frame between the sides; '>' for one direction
   rack loss NODE PERCENT [--network N]      loses frames from and to it, at random; 0 ends it
+  rack delay NODE MS [JITTER_MS] [--network N]  each frame from and to it waits; 0 ends it
   rack freeze|thaw NODE                     stops all its programs; its kernel still answers ping
   rack kill NODE/PROCESS [--signal KILL]    box0/main, hv1/libvirtd
   rack bmc HOST FAULT [VALUE]               silent, slow MS, lying MS, ...; none ends all
@@ -136,11 +137,10 @@ const commands: Readonly<Record<string, Command>> = {
     console.log(`${name} loses ${share} % of its frames`);
   },
 
-  delay: async () => {
-    throw new CodedError(
-      "RACK_MISSING",
-      "Cannot delay frames: this kernel has no netem, and the relay that would do it is not built",
-    );
+  delay: async ({ place, words: [name, ms, jitter], options }) => {
+    const delay = { ms: wholeNumber("MS", ms ?? "") ?? 0, jitterMs: wholeNumber("JITTER_MS", jitter) ?? 0 };
+    await setDelay(place, findNode(upState(place), name ?? ""), delay, network(options));
+    console.log(`${name}: each frame waits ${delay.ms} ms, and up to ${delay.jitterMs} ms more`);
   },
 
   freeze: async ({ place, words: [name] }) => {

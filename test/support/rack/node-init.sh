@@ -18,7 +18,7 @@ while umount -l /run/netns 2>/dev/null; do :; done
 stage=$RUN_DIRECTORY/stage
 mkdir -p "$stage"
 mount -t tmpfs -o mode=0755 tmpfs "$stage"
-mkdir -p "$stage/root/.ssh" "$stage/run/lock" "$stage/run/one" "$stage/run/rack" "$stage/tmp" "$stage/var-tmp" "$stage/root" "$stage/dev/net" "$stage/dev/pts" "$stage/dev/shm"
+mkdir -p "$stage/run/lock" "$stage/run/one" "$stage/run/rack" "$stage/tmp" "$stage/var-tmp" "$stage/root" "$stage/dev/net" "$stage/dev/pts" "$stage/dev/shm"
 chmod 1777 "$stage/tmp" "$stage/var-tmp" "$stage/dev/shm"
 cp -r "$RUN_DIRECTORY/files/." "$stage/run/rack/"
 
@@ -43,7 +43,6 @@ keep() {
   /tmp/*) kept=$stage/tmp${1#/tmp} ;;
   /run/*) kept=$stage/run${1#/run} ;;
   /var/tmp/*) kept=$stage/var-tmp${1#/var/tmp} ;;
-  /root/*) kept=$stage/root${1#/root} ;;
   /root/*) kept=$stage/root${1#/root} ;;
   *) return 0 ;;
   esac

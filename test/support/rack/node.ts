@@ -1,11 +1,12 @@
 /** Power, and a way in, for each node of the rack. */
 import { randomUUID } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { CodedError } from "../../../src/base/error.ts";
 import { bmcArguments, prepareBmc } from "./bmc.ts";
 import { type BoxFiles, boxSoftware, prepareBox } from "./box.ts";
 import { cgroupOf, inCgroup, isPopulated, killAll } from "./cgroup.ts";
-import { monotonicMs, must, type RunOptions, type RunResult, run, waitFor } from "./command.ts";
+import { monotonicMs, must, type RunOptions, type RunResult, run, startDaemon, waitFor } from "./command.ts";
+import { restoreDelays } from "./delay.ts";
 import { hostSoftware, prepareHost } from "./host.ts";
 import { withLock } from "./lock.ts";
 import { namespaceOf, nodeRunDirectory, type Place } from "./place.ts";
@@ -60,18 +61,24 @@ function bootedFile(place: Place, plan: NodePlan): string {
 
 /** Switches a node on and waits until its network is up. False if it was on already. */
 export function powerOn(place: Place, plan: NodePlan, state: RackState): Promise<boolean> {
-  return withLock(`${nodeRunDirectory(place, plan.name)}/lock`, LOCK_TIMEOUT_MS, async () => {
+  return withNode(place, plan, async () => {
     const hasInit = plan.kind === "box" || plan.kind === "host";
     if (isOn(place, plan) && (hasInit ? hasBooted(place, plan) : wasStarted(place, plan))) return false;
     // A start that was broken off (Ctrl-C in `up`) may have left half a node.
     await killAll(cgroupOf(place, plan.name));
     await makeNamespace(place, plan);
+    await restoreDelays(place, plan);
     if (plan.kind === "box") await boot(place, plan, state, boxSoftware(place, plan, state, bunPath(state)));
     else if (plan.kind === "host") await boot(place, plan, state, hostSoftware(place, plan));
     else await startBare(place, plan, state);
     writeFileSync(`${nodeRunDirectory(place, plan.name)}/started`, "");
     return true;
   });
+}
+
+/** Keeps power commands and changes of the cables of one node apart. */
+export function withNode<T>(place: Place, plan: NodePlan, action: () => Promise<T>): Promise<T> {
+  return withLock(`${nodeRunDirectory(place, plan.name)}/lock`, LOCK_TIMEOUT_MS, action);
 }
 
 /** When a power cut happened, in CLOCK_MONOTONIC ms. */
@@ -86,7 +93,7 @@ export interface PowerCut {
 export async function powerCut(place: Place, plan: NodePlan): Promise<PowerCut> {
   if (plan.kind === "client")
     throw new CodedError("RACK_NODE", `Cannot cut the power of "${plan.name}": it has no plug`);
-  return withLock(`${nodeRunDirectory(place, plan.name)}/lock`, LOCK_TIMEOUT_MS, async () => {
+  return withNode(place, plan, async () => {
     if (isOn(place, plan)) await unplug(place, plan.wires);
     const cutAtMs = monotonicMs();
     await killAll(cgroupOf(place, plan.name));
@@ -187,25 +194,6 @@ async function startBare(place: Place, plan: NodePlan, state: RackState): Promis
     `${nodeRunDirectory(place, plan.name)}/bmc.log`,
     {},
   );
-}
-
-/** Starts a program that outlives this one, its words in a log file. */
-export function startDaemon(argv: readonly string[], log: string, env: Readonly<Record<string, string>>) {
-  const output = openSync(log, "a");
-  try {
-    const child = Bun.spawn([...argv], {
-      stdin: "ignore",
-      stdout: output,
-      stderr: output,
-      detached: true,
-      env: { ...process.env, ...env },
-      cwd: "/",
-    });
-    child.unref();
-    return child;
-  } finally {
-    closeSync(output);
-  }
 }
 
 /** Runs a program in the client, which is part of this machine but for its network. */

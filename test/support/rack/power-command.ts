@@ -1,6 +1,7 @@
 /** What a BMC runs to press its host's power button: `power-command.ts RACK|- HOST get|on|off|reset`. */
 import { errorChain } from "../../../src/base/error.ts";
-import { bunPath, findNode, isOn, powerCut, powerOn, startDaemon } from "./node.ts";
+import { startDaemon } from "./command.ts";
+import { bunPath, findNode, isOn, powerCut, powerOn } from "./node.ts";
 import { nodeRunDirectory, placeOf } from "./place.ts";
 import { readState } from "./state.ts";
 

@@ -2,7 +2,7 @@
 import { CodedError } from "../../../src/base/error.ts";
 import { BMC_USER, bmcPasswordFile, setBmcFault } from "./bmc.ts";
 import type { RunOptions, RunResult } from "./command.ts";
-import { cutNode, freezeNode, healAll, healNode, partition, setLoss } from "./faults.ts";
+import { cutNode, freezeNode, healAll, healNode, partition, setDelay, setLoss } from "./faults.ts";
 import { type Guest, makeGuest } from "./guest/template.ts";
 import { authorize } from "./host.ts";
 import { execIn, isOn, type PowerCut, powerCut, powerOn } from "./node.ts";
@@ -33,6 +33,8 @@ export interface RackNode {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   lose(percent: number, network?: Network): Promise<void>;
+  /** Each frame from and to it waits `ms`, and up to `jitterMs` more, each way; 0 ends it. */
+  delay(ms: number, options?: { readonly jitterMs?: number; readonly network?: Network }): Promise<void>;
   processes(): readonly NodeProcess[];
   /** Signals all processes of this name (`main`, `libvirtd`); their ids. Throws RACK_PROCESS if there is none. */
   kill(processName: string, signal?: NodeJS.Signals): readonly number[];
@@ -67,7 +69,7 @@ export interface Rack {
     to: readonly RackNode[],
     options?: { oneWay?: boolean; network?: Network },
   ): Promise<void>;
-  /** Ends all cuts, losses and partitions. */
+  /** Ends all cuts, delays, losses and partitions. */
   heal(): Promise<void>;
   /** Guest `number` of the rack's tier, with its disk. */
   guest(number: number, name?: string): Promise<Guest>;
@@ -140,6 +142,7 @@ function nodeOf(place: Place, state: RackState, plan: NodePlan): RackNode {
     freeze: () => freezeNode(place, plan, true),
     thaw: () => freezeNode(place, plan, false),
     lose: (percent, network) => setLoss(place, plan, percent, network),
+    delay: (ms, options) => setDelay(place, plan, { ms, jitterMs: options?.jitterMs ?? 0 }, options?.network),
     processes: () => processesOf(place, plan),
     kill: (processName, signal) => killProcess(place, plan, processName, signal),
   };

@@ -1,10 +1,11 @@
 /** How the rack is at this moment, as the kernel has it. */
 import { cgroupOf, isFrozen } from "./cgroup.ts";
 import { run } from "./command.ts";
+import { type Delay, delayOf } from "./delay.ts";
 import { type Filter, readFilter } from "./faults.ts";
 import { isOn } from "./node.ts";
 import { namespaceOf, type Place } from "./place.ts";
-import { allPlans, type Network, type NodeKind } from "./plan.ts";
+import { allPlans, type Network, type NodeKind, type NodePlan, type Wire } from "./plan.ts";
 import { processesOf } from "./processes.ts";
 import type { RackState } from "./state.ts";
 import { SWITCH } from "./switch.ts";
@@ -14,7 +15,12 @@ export interface NodeStatus {
   readonly kind: NodeKind;
   readonly power: "on" | "off";
   readonly frozen: boolean;
-  readonly wires: readonly { readonly network: Network; readonly address: string; readonly plugged: boolean }[];
+  readonly wires: readonly {
+    readonly network: Network;
+    readonly address: string;
+    readonly plugged: boolean;
+    readonly delay?: Delay;
+  }[];
   /** Names of the programs that run in it, without shells. */
   readonly programs: readonly string[];
 }
@@ -47,11 +53,17 @@ export async function rackStatus(place: Place, state: RackState): Promise<RackSt
         network: wire.network,
         address: wire.address,
         plugged: masters.get(wire.port) === wire.network,
+        ...optionalDelay(place, plan, wire),
       })),
       programs: [...new Set(names)].filter((name) => !scenery.has(name)),
     };
   });
   return { state, nodes, filter: await readFilter(place) };
+}
+
+function optionalDelay(place: Place, plan: NodePlan, wire: Wire): { readonly delay?: Delay } {
+  const delay = delayOf(place, plan, wire);
+  return delay === undefined ? {} : { delay };
 }
 
 /** The status for people. */
@@ -61,7 +73,9 @@ export function formatStatus({ state, nodes, filter }: RackStatus): string {
     node.frozen ? "frozen" : node.power,
     ...(["mgmt", "bmc"] as const).map((network) => {
       const wire = node.wires.find((candidate) => candidate.network === network);
-      return wire === undefined ? "" : `${wire.address}${wire.plugged || node.power === "off" ? "" : " CUT"}`;
+      if (wire === undefined) return "";
+      const delay = wire.delay === undefined ? "" : ` +${wire.delay.ms}ms`;
+      return `${wire.address}${delay}${wire.plugged || node.power === "off" ? "" : " CUT"}`;
     }),
     node.programs.join(" "),
   ]);

@@ -47,7 +47,8 @@ export async function makeNamespace(place: Place, plan: NodePlan): Promise<void>
 /** Removes a node's namespace and cables, whatever of them is there. */
 export async function removeNamespace(place: Place, plan: NodePlan): Promise<void> {
   // The cable first: a dying namespace with open connections would keep it, and go on sending.
-  const links = plan.wires.map((wire) => `link del ${wire.port}`);
+  // With a relay in it (delay.ts), its own end has a name with d- in front.
+  const links = plan.wires.flatMap((wire) => [`link del ${wire.port}`, `link del d-${wire.port}`]);
   await run(["ip", "-force", "-netns", namespaceOf(place, SWITCH), "-batch", "-"], { stdin: `${links.join("\n")}\n` });
   if (namespaceExists(place, plan.name)) await must(["ip", "netns", "del", namespaceOf(place, plan.name)]);
 }

@@ -7,6 +7,7 @@ const libc = dlopen("libc.so.6", {
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   ppoll: { args: ["ptr", "u64", "ptr", "ptr"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   if_nametoindex: { args: ["ptr"], returns: "u32" },
@@ -42,6 +43,20 @@ export function frameSocket(device: string, etherType: number): number {
   return socket;
 }
 
+const SOL_PACKET = 263;
+const PACKET_IGNORE_OUTGOING = 23;
+
+/** Without it a socket for frames of all types receives what it sent itself. */
+export function ignoreOutgoing(socket: number): void {
+  const on = new Int32Array([1]);
+  check(libc.symbols.setsockopt(socket, SOL_PACKET, PACKET_IGNORE_OUTGOING, ptr(on), 4), "ignore outgoing frames");
+}
+
+/** True while this namespace has an interface of this name. */
+export function interfaceExists(device: string): boolean {
+  return libc.symbols.if_nametoindex(ptr(Buffer.from(`${device}\0`))) !== 0;
+}
+
 /** The form in which {@link sendTo} wants an IPv4 address. */
 export function inetAddress(address: string): Uint8Array {
   return Uint8Array.from([AF_INET, 0, 0, 0, ...address.split(".").map(Number), 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -53,7 +68,8 @@ export function sendTo(socket: number, bytes: Uint8Array, address?: Uint8Array):
   return Number(libc.symbols.sendto(socket, ptr(bytes), bytes.length, MSG_DONTWAIT, to, address?.length ?? 0)) >= 0;
 }
 
-const buffer = new Uint8Array(2048);
+/** A frame that was not cut to size yet is up to 64 KiB. */
+const buffer = new Uint8Array(65_536 + 64);
 
 /** The next packet that waits, valid until the next call; undefined when none does. */
 export function receive(socket: number): Uint8Array | undefined {
@@ -81,16 +97,22 @@ const POLLHUP = 16;
 
 /** Waits for a packet on any socket, at most `timeoutMs`. False when standard input ended: whoever started us is gone. */
 export function waitForPacket(sockets: readonly number[], timeoutMs: number): boolean {
-  const entries = new DataView(new ArrayBuffer(8 * (sockets.length + 1)));
-  for (const [index, file] of [0, ...sockets].entries()) {
+  const entries = waitForSockets([0, ...sockets], timeoutMs);
+  return (entries.getInt16(6, true) & (POLLIN | POLLHUP)) === 0;
+}
+
+/** Waits until one of these files can be read, at most `timeoutMs`. Returns poll(2)'s entries. */
+export function waitForSockets(files: readonly number[], timeoutMs: number): DataView {
+  const entries = new DataView(new ArrayBuffer(8 * files.length));
+  for (const [index, file] of files.entries()) {
     entries.setInt32(index * 8, file, true);
     entries.setInt16(index * 8 + 4, POLLIN, true);
   }
   const wait = BigInt(Math.max(0, Math.round(timeoutMs * 1e6)));
   timespec[0] = wait / 1_000_000_000n;
   timespec[1] = wait % 1_000_000_000n;
-  libc.symbols.ppoll(ptr(entries), sockets.length + 1, ptr(timespec), null);
-  return (entries.getInt16(6, true) & (POLLIN | POLLHUP)) === 0;
+  libc.symbols.ppoll(ptr(entries), files.length, ptr(timespec), null);
+  return entries;
 }
 
 /** RFC 1071. */
