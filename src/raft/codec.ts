@@ -60,6 +60,7 @@ export function encodeMessage(message: Message): Uint8Array<ArrayBuffer> {
     case "heartbeat":
       writer.integer(message.round);
       writer.integer(message.commit);
+      writer.integer(message.commitTerm);
       writer.integer(message.promiseMs);
       break;
     case "heartbeat-response":
@@ -128,7 +129,8 @@ function decodeBody(reader: ByteReader, kind: Message["kind"], from: string, to:
     case "heartbeat": {
       const round = reader.integer();
       const commit = reader.integer();
-      return { kind, from, to, term, round, commit, promiseMs: reader.integer() } satisfies Heartbeat;
+      const commitTerm = reader.integer();
+      return { kind, from, to, term, round, commit, commitTerm, promiseMs: reader.integer() } satisfies Heartbeat;
     }
     case "heartbeat-response": {
       const round = reader.integer();

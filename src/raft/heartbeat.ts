@@ -20,13 +20,17 @@ export function broadcastHeartbeat(core: Core): void {
       continue;
     }
     const unsafe = core.is("heartbeat-commits-own-last-index");
+    const commit = unsafe ? core.log.commit : Math.min(progress.match, core.log.commit);
+    // Purged: the follower is far behind and needs a snapshot, not a commit index.
+    const commitTerm = core.log.term(commit);
     core.send({
       kind: "heartbeat",
       from: core.id,
       to: progress.id,
       term: core.term,
       round: core.round,
-      commit: unsafe ? core.log.commit : Math.min(progress.match, core.log.commit),
+      commit: commitTerm === undefined ? 0 : commit,
+      commitTerm: commitTerm ?? 0,
       promiseMs,
     });
   }
@@ -45,9 +49,13 @@ export function followLeader(core: Core, leader: RaftId): void {
   core.drawElectionDeadline();
 }
 
-/** A heartbeat of this term: the promise counts from this moment, and commit moves only within what is verified. */
+/**
+ * A heartbeat of this term: the promise counts from this moment, and commit moves only within what is verified. Holding
+ * the leader's entry at its commit index verifies all up to it (log matching).
+ */
 export function handleHeartbeat(core: Core, message: Heartbeat): void {
   followLeader(core, message.from);
+  if (core.log.matches(message.commit, message.commitTerm)) core.verified = Math.max(core.verified, message.commit);
   const known = core.is("heartbeat-commits-own-last-index") ? core.log.lastIndex : core.verified;
   core.log.commitTo(Math.min(message.commit, known));
   const promiseMs = givePromise(core, message.promiseMs);

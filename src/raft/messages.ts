@@ -55,6 +55,11 @@ export interface Heartbeat extends Envelope {
   readonly round: number;
   /** min(what this follower is known to have, commit): a heartbeat never commits an unverified tail. */
   readonly commit: number;
+  /**
+   * The term of the entry at `commit` (0 for none): a follower that holds that entry holds all before it, so it may
+   * commit them although it was restarted since it acknowledged them and is sent nothing new.
+   */
+  readonly commitTerm: number;
   /** E: for how long, from receipt, the leader asks the receiver to vote for nobody. 0 asks for no promise. */
   readonly promiseMs: number;
 }

@@ -59,7 +59,15 @@ const message: fc.Arbitrary<Message> = fc
           hintTerm: number,
         }),
       ),
-      make(fc.record({ kind: fc.constant("heartbeat" as const), round: number, commit: number, promiseMs: number })),
+      make(
+        fc.record({
+          kind: fc.constant("heartbeat" as const),
+          round: number,
+          commit: number,
+          commitTerm: number,
+          promiseMs: number,
+        }),
+      ),
       make(fc.record({ kind: fc.constant("heartbeat-response" as const), round: number, promiseMs: number })),
       make(fc.record({ kind: fc.constant("timeout-now" as const) })),
       make(fc.record({ kind: fc.constant("read-index-request" as const), context: number })),

@@ -15,7 +15,7 @@ function request(fields: Partial<VoteRequest>): VoteRequest {
 }
 
 function heartbeat(term: number, promiseMs = E, round = 1): Message {
-  return { kind: "heartbeat", from: id(3), to: id(1), term, round, commit: 0, promiseMs };
+  return { kind: "heartbeat", from: id(3), to: id(1), term, round, commit: 0, commitTerm: 0, promiseMs };
 }
 
 function box(setup: NodeSetup = {}): TestBox {

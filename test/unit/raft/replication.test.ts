@@ -12,7 +12,10 @@ test("a heartbeat never commits a tail that this term's leader has not verified"
   const a = new TestBox(1, [1, 2, 3], { entries: failed, hardState: { term: 1, commit: 1 } });
   a.node.tick(0);
   a.flush(0);
-  a.node.step({ kind: "heartbeat", from: id(2), to: id(1), term: 2, round: 1, commit: 2, promiseMs: 600 }, 10);
+  a.node.step(
+    { kind: "heartbeat", from: id(2), to: id(1), term: 2, round: 1, commit: 2, commitTerm: 2, promiseMs: 600 },
+    10,
+  );
   a.flush(10);
   assert.is(a.node.status().commit, 1);
   a.node.step(
@@ -33,6 +36,21 @@ test("a heartbeat never commits a tail that this term's leader has not verified"
     a.applied.map((e) => new TextDecoder().decode(e.data)),
     ["x=1", "ACKED"],
   );
+});
+
+test("a follower that was restarted after it acknowledged commits by the next heartbeat, without a new entry", () => {
+  const group = new TestGroup([1, 2, 3]);
+  const leader = group.elect(1);
+  leader.node.propose([bytes("x")], group.now);
+  group.drop = (message) => message.to === id(2) && isAppend(message) && message.commit > 1;
+  group.settle();
+  const old = group.box(2);
+  assert.equal([old.log.lastIndex(), old.node.status().commit], [2, 1]);
+  group.drop = () => false;
+  const hardState = { ...old.hardState, promiseMs: 0 };
+  group.add(2, new TestBox(2, [1, 2, 3], { log: old.log, hardState, applied: 1 }));
+  group.run(250);
+  assert.is(group.box(2).node.status().commit, 2);
 });
 
 test("a heartbeat carries no more than what the follower is known to have", () => {
@@ -66,7 +84,10 @@ test("what was verified for one leader is not verified for the next", () => {
   box.node.step(append(1, 2), 10);
   box.flush(10);
   assert.is(box.node.status().verified, 2);
-  box.node.step({ kind: "heartbeat", from: id(3), to: id(1), term: 2, round: 1, commit: 2, promiseMs: 0 }, 20);
+  box.node.step(
+    { kind: "heartbeat", from: id(3), to: id(1), term: 2, round: 1, commit: 2, commitTerm: 2, promiseMs: 0 },
+    20,
+  );
   box.flush(20);
   assert.equal([box.node.status().verified, box.node.status().commit], [0, 0]);
 });
