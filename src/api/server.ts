@@ -7,8 +7,8 @@ import { FAULT, Fault } from "./xmlrpc/fault.ts";
 /** A call's longest body: four of the largest templates, entity-escaped. */
 export const BODY_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Calls that may be under way at once; each holds its body and its answer. */
-const CALLS_MAX = 1024;
+/** Calls that may be under way at once: as many again as writes may wait for a leader, so that reads go on meanwhile. */
+const CALLS_MAX = 2048;
 
 /** A connection on which nothing moves for this long is closed: longer than a write may be held. */
 const IDLE_SECONDS = 60;

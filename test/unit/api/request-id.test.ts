@@ -1,0 +1,125 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { createMethods } from "../../../src/api/methods.ts";
+import { ObjectQueue } from "../../../src/api/object-queue.ts";
+import { attemptId, RequestIds, readRequestId } from "../../../src/api/request-id.ts";
+import { ONE_METHODS } from "../../../src/one/methods.ts";
+import { SESSION_WINDOW, Sessions } from "../../../src/store/state/sessions.ts";
+
+const shardOf = (id: string): string => id.slice(0, id.indexOf(":"));
+const sequenceOf = (id: string): number => Number(id.slice(id.indexOf(":") + 1));
+
+test("ids are unlike, tell when their client was born, and are taken by the session table in every attempt", () => {
+  const ids = new RequestIds(77);
+  const sessions = new Sessions([], 0);
+  const seen = new Set<string>();
+  for (let n = 0; n < 1000; n++) {
+    const taken = ids.take();
+    if (taken === undefined) throw new Error("none left");
+    taken.release();
+    assert.match(taken.id, /^[0-9a-f]{16}-\d{1,2}@77:\d+$/);
+    seen.add(taken.id);
+    for (let attempt = 0; attempt <= 5; attempt++) {
+      const id = attemptId(`4294967295.${taken.id}`, attempt);
+      assert.is(sessions.look(id).kind, "new", id);
+    }
+  }
+  assert.is(seen.size, 1000);
+});
+
+test("a request that takes long never falls out of the table's window: its shard waits for it", () => {
+  const ids = new RequestIds(0);
+  const slow = ids.take();
+  if (slow === undefined) throw new Error("none left");
+  let highest = 0;
+  for (let n = 0; n < 10_000; n++) {
+    const taken = ids.take();
+    if (taken === undefined) throw new Error("none left");
+    if (shardOf(taken.id) === shardOf(slow.id)) highest = Math.max(highest, sequenceOf(taken.id));
+    taken.release();
+  }
+  assert.ok(highest - sequenceOf(slow.id) < SESSION_WINDOW, `${highest}`);
+  slow.release();
+  const after = Array.from({ length: 64 }, () => ids.take()?.id ?? "");
+  assert.ok(after.some((id) => shardOf(id) === shardOf(slow.id) && sequenceOf(id) > highest));
+});
+
+test("when every shard waits there are no ids: that is an answer", () => {
+  const ids = new RequestIds(0);
+  let count = 0;
+  while (ids.take() !== undefined) count++;
+  assert.is(count, 32 * 60);
+});
+
+test("a client's own id is taken when the session table would take it", () => {
+  for (const good of ["cli-1:1", "a@5:0", `${"x".repeat(64)}:999999999999999`]) assert.is(readRequestId(good), good);
+  for (const bad of [
+    null,
+    "",
+    "a",
+    "a:",
+    ":1",
+    "a b:1",
+    "a:1x",
+    "a:b:1",
+    `${"x".repeat(65)}:1`,
+    "a:1234567890123456",
+  ]) {
+    assert.is(readRequestId(bad), undefined, String(bad));
+  }
+});
+
+test("work of one key runs in order, one at a time; a failure does not stop the next; the queue is bounded", async () => {
+  const queue = new ObjectQueue();
+  const order: string[] = [];
+  let running = 0;
+  const work = (name: string) => async (): Promise<void> => {
+    assert.is(++running, 1);
+    await Promise.resolve();
+    order.push(name);
+    running--;
+    if (name === "b") throw new Error("b failed");
+  };
+  const all = ["a", "b", "c"].map((name) => queue.run("k", work(name)) ?? Promise.reject(new Error("full")));
+  const settled = await Promise.allSettled(all);
+  assert.equal(order, ["a", "b", "c"]);
+  assert.equal(
+    settled.map(({ status }) => status),
+    ["fulfilled", "rejected", "fulfilled"],
+  );
+  let finish = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const waiting: Promise<void>[] = [];
+  for (let next = queue.run("k", () => gate); next !== undefined; next = queue.run("k", () => gate)) waiting.push(next);
+  assert.is(waiting.length, 512);
+  assert.ok(
+    queue.run("other", async () => undefined),
+    "another key has a queue of its own",
+  );
+  finish();
+  await Promise.all(waiting);
+  assert.ok(queue.run("k", async () => undefined));
+});
+
+test("the table of methods takes other folders' methods, and no name twice", () => {
+  const [first] = ONE_METHODS;
+  if (first === undefined) throw new Error("no methods");
+  const methods = createMethods([...ONE_METHODS, { ...first, name: "ringfence.more" }]);
+  assert.is(methods.size, ONE_METHODS.length + 1);
+  assert.throws(() => createMethods([...ONE_METHODS, first]), /twice/);
+});
+
+test("parameters with a default come last, so that they can be left out", () => {
+  for (const { name, parameters } of ONE_METHODS) {
+    const firstOptional = parameters.findIndex((parameter) => parameter.default !== undefined);
+    if (firstOptional === -1) continue;
+    assert.ok(
+      parameters.slice(firstOptional).every((parameter) => parameter.default !== undefined),
+      name,
+    );
+  }
+});
+
+test.run();
