@@ -16,20 +16,31 @@ export async function bench(options: {
   const directory = options.directory ?? `/tmp/ringfence-bench-log-${process.pid}`;
   fs.rmSync(directory, { recursive: true, force: true });
   try {
-    const floor = rawFdatasync(`${directory}/floor`, seconds);
+    const floors: Floor[] = [];
+    const measureFloor = (): void => {
+      floors.push(rawFdatasync(`${directory}/floor-${floors.length}`, seconds / 2));
+    };
+    const results: (LogResult & { readonly writers: number })[] = [];
+    // The floor before, between and after: a disk that others use as well changes by the second.
+    measureFloor();
+    for (const writers of [1, 64]) {
+      results.push({ writers, ...(await writeLog(`${directory}/writers-${writers}`, writers, seconds)) });
+      measureFloor();
+    }
+    // The best of them: the strictest peer.
+    const floor = floors.reduce((best, one) => (one.rate > best.rate ? one : best));
     options.log(`raw fdatasync: ${floor.rate.toFixed(0)} /s, median ${floor.medianUs.toFixed(0)} us`);
     const rows: BenchRow[] = [
       row("log.fdatasync-floor", floor.rate, "1/s", floor.n, null),
       row("log.fdatasync-floor-median", floor.medianUs, "us", floor.n, null),
     ];
-    for (const writers of [1, 64]) {
-      const result = await writeLog(`${directory}/writers-${writers}`, writers, seconds);
+    for (const { writers, rate, p99Ms, entriesPerGroup, n } of results) {
       options.log(
-        `log, ${writers} writers: ${result.rate.toFixed(0)} /s, p99 ${result.p99Ms.toFixed(2)} ms, ` +
-          `${result.entriesPerGroup.toFixed(1)} entries a group, ${(result.rate / floor.rate).toFixed(2)} x floor`,
+        `log, ${writers} writers: ${rate.toFixed(0)} /s, p99 ${p99Ms.toFixed(2)} ms, ` +
+          `${entriesPerGroup.toFixed(1)} entries a group, ${(rate / floor.rate).toFixed(2)} x floor`,
       );
-      rows.push(row(`log.writers-${writers}`, result.rate, "1/s", result.n, floor.rate));
-      rows.push(row(`log.writers-${writers}-p99`, result.p99Ms, "ms", result.n, null));
+      rows.push(row(`log.writers-${writers}`, rate, "1/s", n, floor.rate));
+      rows.push(row(`log.writers-${writers}-p99`, p99Ms, "ms", n, null));
     }
     return rows;
   } finally {
@@ -42,7 +53,20 @@ function row(key: string, value: number, unit: string, n: number, floor: number 
   return { key, value, unit, n, peer, peerValue: floor, ratio: floor === null ? null : value / floor };
 }
 
-function rawFdatasync(directory: string, seconds: number): { rate: number; medianUs: number; n: number } {
+interface Floor {
+  readonly rate: number;
+  readonly medianUs: number;
+  readonly n: number;
+}
+
+interface LogResult {
+  readonly rate: number;
+  readonly p99Ms: number;
+  readonly entriesPerGroup: number;
+  readonly n: number;
+}
+
+function rawFdatasync(directory: string, seconds: number): Floor {
   const file = openRealDisk(directory).open("floor", "create");
   const block = new Uint8Array(ENTRY_BYTES + 80);
   try {
@@ -63,11 +87,7 @@ function rawFdatasync(directory: string, seconds: number): { rate: number; media
   }
 }
 
-async function writeLog(
-  directory: string,
-  writers: number,
-  seconds: number,
-): Promise<{ rate: number; p99Ms: number; entriesPerGroup: number; n: number }> {
+async function writeLog(directory: string, writers: number, seconds: number): Promise<LogResult> {
   const { log } = await openLog(directory);
   const data = new Uint8Array(ENTRY_BYTES).fill(7);
   const times: number[] = [];

@@ -4,7 +4,6 @@ import { assert } from "../../base/assert.ts";
 import { decodeEntry, type Outcome, type SqlValue } from "../../base/entry.ts";
 import { CodedError } from "../../base/error.ts";
 import { applyEntry } from "./apply-entry.ts";
-import { Checkpointer } from "./checkpointer.ts";
 import { Readers } from "./readers.ts";
 import type { Sessions } from "./sessions.ts";
 import { openSqlitePackage } from "./sqlite-package.ts";
@@ -48,11 +47,9 @@ export async function openState(directory: string, options: StateOptions): Promi
       options.readersMax ?? READERS_MAX,
       options.readTimeoutMs ?? READ_TIMEOUT_MS,
     );
-    const checkpointer = new Checkpointer(await openDatabase(path, "write"));
     return new SqliteState({
       path,
       writer,
-      checkpointer,
       readers,
       sessions,
       applied,
@@ -67,7 +64,6 @@ export async function openState(directory: string, options: StateOptions): Promi
 interface Parts {
   readonly path: string;
   readonly writer: Database;
-  readonly checkpointer: Checkpointer;
   readonly readers: Readers;
   readonly sessions: Sessions;
   readonly applied: AppliedRow;
@@ -78,6 +74,7 @@ interface Parts {
 class SqliteState implements State {
   readonly #parts: Parts;
   #applied: AppliedRow;
+  #durableAppliedIndex: number;
   #listeners: AppliedListener[] = [];
   #failure: CodedError | undefined;
   #closing: Promise<void> | undefined;
@@ -87,6 +84,8 @@ class SqliteState implements State {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#applied = parts.applied;
+    // What was found may be in the WAL only, and not synced: the first checkpoint tells.
+    this.#durableAppliedIndex = 0;
   }
 
   get appliedIndex(): number {
@@ -97,9 +96,8 @@ class SqliteState implements State {
     return this.#applied.term;
   }
 
-  /** 0 until the first checkpoint: what was found may be in the WAL only, and not synced. */
   get durableAppliedIndex(): number {
-    return this.#parts.checkpointer.durableIndex;
+    return this.#durableAppliedIndex;
   }
 
   get hash(): StateHash {
@@ -140,14 +138,11 @@ class SqliteState implements State {
     };
   }
 
-  async checkpoint(): Promise<{ durableAppliedIndex: number; complete: boolean }> {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      const complete = await this.#parts.checkpointer.run(this.#applied.index);
-      return { durableAppliedIndex: this.durableAppliedIndex, complete };
-    } catch (error) {
-      throw this.#failed(error, "Cannot checkpoint");
-    }
+  checkpoint(): Promise<{ durableAppliedIndex: number; complete: boolean }> {
+    return this.#inOrder(async () => {
+      const complete = await this.#checkpoint("PASSIVE");
+      return { durableAppliedIndex: this.#durableAppliedIndex, complete };
+    });
   }
 
   close(): Promise<void> {
@@ -159,7 +154,6 @@ class SqliteState implements State {
     await this.#tail;
     this.#failure ??= new CodedError("state-failed", "Cannot use the state: it is closed");
     await this.#parts.readers.close();
-    await this.#parts.checkpointer.close();
     await this.#parts.writer.close();
   }
 
@@ -182,25 +176,23 @@ class SqliteState implements State {
     const applied: Applied[] = [];
     const tags = new Set<string>();
     let row = this.#applied;
-    let bytes = 0;
     const deadline = performance.now() + BATCH_MS_MAX;
     try {
       await writer.run("BEGIN IMMEDIATE", []);
       for (let at = from; at < entries.length && applied.length < BATCH_ENTRIES_MAX; at++) {
         const entry = entries[at];
         if (entry === undefined || (applied.length > 0 && performance.now() > deadline)) break;
-        bytes += entry.data.length;
         const result = await this.#applyOne(entry, tags);
         applied.push(result);
         row = { index: entry.index, term: entry.term, hash: nextHash(row.hash, result) };
       }
       await commitTables(writer, row, sessions);
     } catch (error) {
-      throw await this.#abandon(error, row.index + 1);
+      throw await this.#fail(error, row.index + 1);
     }
     this.#applied = row;
     if (tags.size > 0) for (const listener of this.#listeners) listener([...tags], row.index);
-    await this.#boundWal(applied.length, bytes);
+    await this.#boundWal();
     return applied;
   }
 
@@ -234,36 +226,34 @@ class SqliteState implements State {
     }
   }
 
-  /** SQLite may have ended the transaction already, so nothing more is written; the rollback is for the lock only and may fail. */
-  async #abandon(cause: unknown, index: number): Promise<Error> {
-    const failure = this.#failed(cause, `Cannot apply entry ${index} on this box`);
-    await this.#parts.writer.run("ROLLBACK", []).catch(() => undefined);
-    return failure;
-  }
-
-  /** This box cannot do what every box must do: from now on it refuses everything. */
-  #failed(cause: unknown, action: string): Error {
+  /**
+   * This box cannot do what every box must do: it stops before `applied` moves. SQLite may have ended the transaction
+   * already, so nothing more is written; the rollback is for the lock only and may fail.
+   */
+  async #fail(cause: unknown, index: number): Promise<Error> {
     const full = isDatabaseError(cause) && cause.result.startsWith("SQLITE_FULL") ? ": the disk is full" : "";
-    this.#failure ??= new CodedError("state-failed", `${action}${full}`, cause);
+    this.#failure = new CodedError("state-failed", `Cannot apply entry ${index} on this box${full}`, cause);
+    await this.#parts.writer.run("ROLLBACK", []).catch(() => undefined);
     return this.#failure;
   }
 
-  /** After a batch: starts a checkpoint when one is due, and keeps the WAL bounded. */
-  async #boundWal(entries: number, bytes: number): Promise<void> {
-    const { checkpointer, path, readers, walBytesMax, writer } = this.#parts;
-    const isDue = checkpointer.wrote(entries, bytes);
+  /** Durable is what was applied *before* the call, if all of the WAL reached the database. */
+  async #checkpoint(mode: "PASSIVE" | "TRUNCATE"): Promise<boolean> {
+    const { index } = this.#applied;
+    const [row] = await this.#parts.writer.all(`PRAGMA wal_checkpoint(${mode})`, []);
+    const [busy, pages, moved] = row ?? [];
+    const complete = busy === 0 && pages === moved;
+    if (complete) this.#durableAppliedIndex = index;
+    return complete;
+  }
+
+  /** A reader that is never without a snapshot keeps the WAL growing: past the bound, reads wait once for its truncation. */
+  async #boundWal(): Promise<void> {
+    if (walBytes(this.#parts.path) <= this.#parts.walBytesMax) return;
     try {
-      if (walBytes(path) > walBytesMax) {
-        // A reader that is never without a snapshot keeps the WAL growing: reads wait once.
-        await readers.paused(() => checkpointer.on(writer, this.#applied.index, "TRUNCATE"));
-      } else if (checkpointer.wantsReset) {
-        await checkpointer.on(writer, this.#applied.index, "PASSIVE");
-        checkpointer.resetTried();
-      } else if (isDue) {
-        checkpointer.run(this.#applied.index).catch((error: unknown) => this.#failed(error, "Cannot checkpoint"));
-      }
+      await this.#parts.readers.paused(() => this.#checkpoint("TRUNCATE"));
     } catch (error) {
-      throw this.#failed(error, "Cannot checkpoint");
+      throw await this.#fail(error, this.#applied.index + 1);
     }
   }
 }

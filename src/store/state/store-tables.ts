@@ -6,12 +6,11 @@ const FORMAT_VERSION = 1;
 
 /**
  * Foreign keys stay off: a deferred one fails at COMMIT, where no single entry can be rejected for it; guards check
- * references. Checkpoints are made by checkpointer.ts, not inside COMMIT.
+ * references. A checkpoint every 4 MiB of WAL is SQLite's default and kept.
  */
 const WRITER_PRAGMAS = [
   "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = NORMAL",
-  "PRAGMA wal_autocheckpoint = 0",
   "PRAGMA foreign_keys = OFF",
   "PRAGMA temp_store = MEMORY",
   "PRAGMA cache_size = -16000",
