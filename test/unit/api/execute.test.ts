@@ -167,6 +167,16 @@ test("a write is held while there is no leader and done as soon as there is one"
   assert.equal(await names(), ["held"]);
 });
 
+test("a stop lets nobody wait: a held write is answered at once", async () => {
+  box.setRole(GONE);
+  const answer = box.frontEnd.answer(encodeCall("one.template.allocate", [ONEADMIN, "NAME=x"]), undefined);
+  await box.call("one.zone.info", 0);
+  const begun = performance.now();
+  box.frontEnd.stop();
+  assert.match(readAnswer(await answer).text, /no leader found/);
+  assert.ok(performance.now() - begun < 2000);
+});
+
 test("a write is not held for somebody with a wrong password", async () => {
   box.setRole(GONE);
   const answer = await box.callAs("oneadmin:wrong", "one.template.allocate", "NAME=x");

@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { BODY_SIZE_BYTES_MAX } from "../../../src/api/server.ts";
@@ -124,6 +125,39 @@ test("unknown methods are -506, missing and wrong-typed parameters -501, each na
   assert.match(
     await box.post(encodeCall("one.nosuch", [ONEADMIN])),
     /<name>faultCode<\/name>\r\n<value><i4>-506<\/i4>/,
+  );
+});
+
+test("any damage to a call is a fault or another call, never a failure of the server", async () => {
+  const source = encodeCall("one.template.update", [ONEADMIN, 5, 'A="1"', true, [1, 2]]);
+  const damage = fc.record({
+    at: fc.nat(source.length - 1),
+    cut: fc.nat(12),
+    put: fc.constantFrom(
+      "",
+      "<",
+      ">",
+      "/",
+      "&",
+      "&amp;",
+      "<value>",
+      "</value>",
+      "<!--",
+      "]]>",
+      "<![CDATA[",
+      "i4",
+      "\n",
+      "é",
+    ),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), async (damages) => {
+      let body = source;
+      for (const { at, cut, put } of damages) body = body.slice(0, at) + put + body.slice(at + cut);
+      const answer = readAnswer(await box.frontEnd.answer(body, undefined));
+      assert.ok([-501, -503, -506, 256, 1024, 2048].includes(answer.code), `${answer.code} ${answer.text} for ${body}`);
+    }),
+    { numRuns: 1000 },
   );
 });
 
