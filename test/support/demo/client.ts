@@ -1,0 +1,106 @@
+/** This side of the rack's user: a process in the client's namespace that does calls and writes. */
+import { CodedError } from "../../../src/base/error.ts";
+import { inCgroup } from "../rack/cgroup.ts";
+import type { Place } from "../rack/place.ts";
+import { VIP } from "../rack/plan.ts";
+import { inNamespace } from "../rack/switch.ts";
+import type { Acknowledged, ClientOrder } from "./client-main.ts";
+import type { RpcAnswer, RpcArgument } from "./xml-rpc.ts";
+
+export interface Written {
+  readonly acknowledged: readonly Acknowledged[];
+  readonly refused: readonly string[];
+}
+
+type OrderBody<T> = T extends unknown ? Omit<T, "id"> : never;
+
+/** The endpoint of the whole cluster. */
+export const VIP_URL = `http://${VIP}:2633/RPC2`;
+
+export class RackClient {
+  readonly #child;
+  readonly #open = new Map<number, (value: unknown) => void>();
+  #nextId = 1;
+  session = "";
+
+  constructor(place: Place) {
+    this.#child = Bun.spawn(
+      [
+        ...inCgroup(place, "watchers"),
+        ...inNamespace(place, "client"),
+        process.execPath,
+        `${import.meta.dirname}/client-main.ts`,
+      ],
+      { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
+    );
+    this.#read().catch(() => undefined);
+  }
+
+  /** A call to the VIP, or to `url`. */
+  async call(
+    method: string,
+    args: readonly RpcArgument[],
+    options: { url?: string; timeoutMs?: number } = {},
+  ): Promise<RpcAnswer> {
+    const { url = VIP_URL, timeoutMs = 5000 } = options;
+    return (await this.#order({ kind: "call", url, session: this.session, method, args, timeoutMs })) as RpcAnswer;
+  }
+
+  /** A call that has to succeed; tried again for `withinMs` while nobody answers. */
+  async must(
+    method: string,
+    args: readonly RpcArgument[],
+    options: { url?: string; withinMs?: number } = {},
+  ): Promise<string> {
+    const deadline = performance.now() + (options.withinMs ?? 10_000);
+    for (;;) {
+      const answer = await this.call(method, args, options);
+      if (answer.kind === "ok") return answer.value;
+      if (answer.kind === "refused" || performance.now() > deadline)
+        throw new CodedError(
+          "RACK_CALL",
+          `Cannot call ${method}: ${answer.kind === "refused" ? answer.message : answer.why}`,
+        );
+      await Bun.sleep(50);
+    }
+  }
+
+  async startWriting(writers: number, prefix: string, url = VIP_URL): Promise<void> {
+    await this.#order({ kind: "write", url, session: this.session, writers, prefix });
+  }
+
+  async stopWriting(): Promise<Written> {
+    return (await this.#order({ kind: "stop-writing" })) as Written;
+  }
+
+  async stop(): Promise<void> {
+    await this.#child.stdin.end();
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 2000);
+    await this.#child.exited;
+    clearTimeout(timer);
+  }
+
+  #order(body: OrderBody<ClientOrder>): Promise<unknown> {
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#open.set(id, resolve);
+      this.#child.stdin.write(`${JSON.stringify({ ...body, id })}\n`);
+      this.#child.stdin.flush();
+    });
+  }
+
+  async #read(): Promise<void> {
+    let pending = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#child.stdout) {
+      pending += decoder.decode(chunk, { stream: true });
+      const lines = pending.split("\n");
+      pending = lines.pop() ?? "";
+      for (const line of lines) {
+        const { id, value } = JSON.parse(line) as { id: number; value: unknown };
+        this.#open.get(id)?.(value);
+        this.#open.delete(id);
+      }
+    }
+  }
+}
