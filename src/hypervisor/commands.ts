@@ -10,8 +10,8 @@ const LIST_TIMEOUT_S = 10;
 const CREATE_TIMEOUT_S = 60;
 /** QEMU gets SIGTERM, after 10 s SIGKILL (libvirt's own order); a guest in uninterruptible I/O takes longer. */
 const DESTROY_TIMEOUT_S = 30;
-/** The host must read a start command within this time after we were allowed to send it. */
-export const CREATE_SEND_WITHIN_MS = 5000;
+/** The host must read a command that changes something within this time after we were allowed to send it. */
+export const COMMAND_READ_WITHIN_MS = 5000;
 /** What the network may add before we call the outcome unknown. */
 const NETWORK_MARGIN_MS = 5000;
 /** BSD's EX_TEMPFAIL: the script's word for "came too late, nothing was done". */
@@ -47,7 +47,7 @@ export type CreateOutcome =
 
 /**
  * Creates a transient domain. `refuse` is asked at the last moment before the command's bytes are written, and the host
- * itself drops a command that it reads later than {@link CREATE_SEND_WITHIN_MS} by its own clock: what was held up in a frozen
+ * itself drops a command that it reads later than {@link COMMAND_READ_WITHIN_MS} by its own clock: what was held up in a frozen
  * box, a full queue or a stalled network can start nothing behind a later leader's back.
  */
 export async function createDomain(
@@ -61,9 +61,9 @@ export async function createDomain(
       if (uptimeMs === undefined) return { refuse: "the host's loop was not heard" };
       const why = refuse();
       if (why !== undefined) return { refuse: why };
-      return { send: createScript(vm, Math.ceil((uptimeMs + CREATE_SEND_WITHIN_MS) / 1000)) };
+      return { send: createScript(vm, uptimeMs) };
     },
-    { deadlineMs: CREATE_TIMEOUT_S * 1000 + CREATE_SEND_WITHIN_MS + NETWORK_MARGIN_MS, key: `vm ${vm.vmId}` },
+    { deadlineMs: CREATE_TIMEOUT_S * 1000 + COMMAND_READ_WITHIN_MS + NETWORK_MARGIN_MS, key: `vm ${vm.vmId}` },
   );
   if (result.kind === "not-sent") return { kind: "not-started", why: result.why, isRefused: true };
   if (result.kind === "unknown") return { kind: "unknown", why: result.why };
@@ -89,13 +89,17 @@ function createScript(
   assert(!vm.xml.includes(mark), "the XML of a domain does not hold the mark that ends it");
   const directories = vm.directories.map(shellQuote).join(" ");
   return `main() {
-${PROLOGUE}read -r up rest </proc/uptime
-[ "\${up%%.*}" -le ${latestUptimeS} ] || exit ${TOO_LATE}
-${directories === "" ? "" : `mkdir -p ${directories}\n`}timeout ${CREATE_TIMEOUT_S} ${VIRSH} create /dev/stdin <<'${mark}'
+${notLater(uptimeMs)}${directories === "" ? "" : `mkdir -p ${directories}\n`}timeout ${CREATE_TIMEOUT_S} ${VIRSH} create /dev/stdin <<'${mark}'
 ${vm.xml}${mark}
 }
 main
 `;
+}
+
+/** The first lines of every script that changes something: the host drops it when it reads it too late by its own clock. */
+function notLater(uptimeMs: number): string {
+  const latestS = Math.ceil((uptimeMs + COMMAND_READ_WITHIN_MS) / 1000);
+  return `${PROLOGUE}read -r up rest </proc/uptime\n[ "\${up%%.*}" -le ${latestS} ] || exit ${TOO_LATE}\n`;
 }
 
 /** Ends a domain at once. True: it is not there any more, whoever ended it. */

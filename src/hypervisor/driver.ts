@@ -26,6 +26,8 @@ const START_RETRY_MS_MIN = 1000;
 const START_RETRY_MS_MAX = 30_000;
 /** After a start that was refused or did not reach the host: the reason usually goes away by itself. */
 const REFUSED_RETRY_MS = 500;
+/** How long a start waits for the first lists of the other connected hosts; a hung libvirtd must not stop all others. */
+const FIRST_LIST_WITHIN_MS = 10_000;
 /** Passes in a row that start at once because the one before changed something. */
 const PASSES_IN_A_ROW_MAX = 4;
 
@@ -63,6 +65,8 @@ export class HypervisorDriver {
   readonly #facts: FactMemory;
   readonly #hosts = new Map<number, HostState>();
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** Undefined: not started; nothing is looked at. */
+  #startedAt: number | undefined;
   #isStopped = false;
   readonly #passes = new Set<Promise<void>>();
 
@@ -72,7 +76,8 @@ export class HypervisorDriver {
   }
 
   start(): void {
-    assert(!this.#isStopped, "a driver is started once");
+    assert(!this.#isStopped && this.#startedAt === undefined, "a driver is started once");
+    this.#startedAt = this.#ports.now();
     this.#timer = setInterval(() => this.wake(), PASS_INTERVAL_MS);
     this.wake();
   }
@@ -128,7 +133,7 @@ export class HypervisorDriver {
   }
 
   #wakeHost(host: HostState): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#startedAt === undefined) return;
     host.isDirty = true;
     if (host.isPassing) return;
     host.isPassing = true;
@@ -260,6 +265,16 @@ export class HypervisorDriver {
     return undefined;
   }
 
+  /** A connected host whose list a new leader, or a new connection, does not have yet; for a bounded time. */
+  #unseenHost(hostId: number): string | undefined {
+    const { now } = this.#ports;
+    for (const { link, connection } of this.#hosts.values()) {
+      if (link.hostId === hostId || connection !== undefined || connectionOf(link) === undefined) continue;
+      if (now() - Math.max(link.state.since, this.#startedAt ?? 0) < FIRST_LIST_WITHIN_MS) return link.name;
+    }
+    return undefined;
+  }
+
   async #act(host: HostState, action: HostAction): Promise<void> {
     const { hostId } = host.link;
     const { vmId, epoch } = action;
@@ -272,7 +287,7 @@ export class HypervisorDriver {
         return;
       case "shutdown":
         remember(host, vmId, epoch, { shutdownAskedAt: this.#ports.now() });
-        await shutdownDomain(host.link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseAny());
+        await shutdownDomain(host.link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseEnd());
         return;
       case "hold":
         remember(host, vmId, epoch, { heldSince: host.memory.get(vmId)?.heldSince ?? this.#ports.now() });
@@ -303,6 +318,8 @@ export class HypervisorDriver {
     const refuse = (): string | undefined => {
       if (this.#isStopped) return "this box does not lead any more";
       if (connectionOf(link) !== connection || !host.isAdmitted) return "the host was away meanwhile";
+      const unseen = this.#unseenHost(hostId);
+      if (unseen !== undefined) return `host "${unseen}" has not shown its domains yet`;
       const elsewhere = this.#runsElsewhere(hostId, vmId);
       if (elsewhere !== undefined) return `VM ${vmId} runs on host ${elsewhere}`;
       return this.#ports.tickets.refuseStart(vmId, hostId, epoch);
@@ -358,7 +375,7 @@ export class HypervisorDriver {
   async #destroy(host: HostState, action: HostAction & { readonly kind: "destroy" }): Promise<boolean> {
     const { link } = host;
     const { vmId, epoch, why, isStray } = action;
-    const result = await destroyDomain(link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseAny());
+    const result = await destroyDomain(link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseEnd());
     host.isDirty = true;
     if (!result.isGone) {
       this.#ports.onNote(link.hostId, `Cannot destroy VM ${vmId} on host "${link.name}" (${why}): ${result.why}`);
@@ -372,8 +389,8 @@ export class HypervisorDriver {
     return true;
   }
 
-  #refuseAny(): string | undefined {
-    return this.#isStopped ? "this box does not lead any more" : undefined;
+  #refuseEnd(): string | undefined {
+    return this.#isStopped ? "this box does not lead any more" : this.#ports.tickets.refuseEnd();
   }
 
   #uuid(vmId: number): string {

@@ -136,8 +136,10 @@ export interface Records {
   spec(vmId: number, epoch: number): DomainSpec | undefined;
 }
 
-/** The permission to start: asked immediately before the command is sent, and never remembered. */
+/** Permissions: asked immediately before a command is sent, and never remembered. */
 export interface Tickets {
+  /** Undefined: may end or shut down domains, as the leader lease is held. Otherwise why not. */
+  refuseEnd(): string | undefined;
   /** Undefined: may start. Otherwise why not: no lease, VM recorded elsewhere, host held by fencing, … */
   refuseStart(vmId: number, hostId: number, epoch: number): string | undefined;
 }

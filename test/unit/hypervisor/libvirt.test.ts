@@ -1,12 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { listDomains, readStorageBeat } from "../../../src/hypervisor/commands.ts";
+import { createDomain, listDomains, readStorageBeat } from "../../../src/hypervisor/commands.ts";
 import { domainUuid } from "../../../src/hypervisor/domain-identity.ts";
-import type { DomainSpec } from "../../../src/hypervisor/domain-xml.ts";
+import { type DomainSpec, domainXml } from "../../../src/hypervisor/domain-xml.ts";
 import { HypervisorDriver } from "../../../src/hypervisor/driver.ts";
 import type { WantedVm } from "../../../src/hypervisor/planner.ts";
-import type { Fact } from "../../../src/hypervisor/ports.ts";
+import type { Fact, HostLink } from "../../../src/hypervisor/ports.ts";
 import { bedMissing, bootSector, startBed, until } from "../../support/hypervisor-bed/bed.ts";
 import { connectTo, stopAll } from "../../support/hypervisor-bed/connect.ts";
 
@@ -38,7 +38,7 @@ class Leader {
         },
         spec: (vmId, epoch) => ({ ...specOf(host.datastores, vmId, epoch), ...this.change }),
       },
-      tickets: { refuseStart: () => this.refusal },
+      tickets: { refuseStart: () => this.refusal, refuseEnd: () => undefined },
       reports: {
         fact: async (fact) => {
           this.facts.push(fact);
@@ -181,6 +181,26 @@ withBed("nothing is started without a ticket", async (host) => {
   leader.want({ vmId: 9, epoch: 1, phase: "off" });
   await leader.fact("gone", 9);
   await leader.stop();
+});
+
+withBed("the host itself drops a start that it reads too late", async (host) => {
+  const { connection, reaches } = connectTo(host);
+  await reaches("ready");
+  // As if the permission had been given 10 s ago and the bytes had waited somewhere since.
+  const stalled: HostLink = {
+    hostId: connection.hostId,
+    name: connection.name,
+    state: connection.state,
+    bootId: connection.bootId,
+    hasKvm: false,
+    hostUptimeMs: () => (connection.hostUptimeMs() ?? 0) - 10_000,
+    run: (compose, options) => connection.run(compose, options),
+  };
+  const xml = domainXml(specOf(host.datastores, 13, 1), { hasKvm: false });
+  const outcome = await createDomain(stalled, { vmId: 13, xml, directories: [] }, () => undefined);
+  assert.equal(outcome, { kind: "not-started", why: "the host read the command too late", isRefused: true });
+  assert.is(host.processes("qemu-system-x86").length, 0);
+  await connection.stop();
 });
 
 withBed("a start that cannot work is told with libvirt's reason", async (host) => {
