@@ -80,10 +80,7 @@ export async function createDomain(
   return { kind: "not-started", why: complaint(result), isRefused: false };
 }
 
-function createScript(
-  vm: { readonly xml: string; readonly directories: readonly string[] },
-  latestUptimeS: number,
-): string {
+function createScript(vm: { readonly xml: string; readonly directories: readonly string[] }, uptimeMs: number): string {
   // Escaped text cannot hold it: only RAW could, and then it is the author's fault.
   const mark = "RINGFENCE_DOMAIN_END";
   assert(!vm.xml.includes(mark), "the XML of a domain does not hold the mark that ends it");
