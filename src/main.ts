@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { CodedError, errorChain } from "./base/error.ts";
+import { RaftHooks } from "./hooks/raft-hooks.ts";
 import { dieWithParent, lockFile } from "./linux/process.ts";
 import { Api } from "./parts/api.ts";
 import { ringfenceMethods } from "./parts/box-methods.ts";
@@ -15,6 +16,7 @@ import { LeaderParts } from "./parts/leader.ts";
 import { loadConfig } from "./parts/load-config.ts";
 import { openLogFile } from "./parts/log-file.ts";
 import { paths } from "./parts/paths.ts";
+import { runCommand } from "./parts/run-command.ts";
 import { createSeal } from "./parts/seal.ts";
 import { waitForSshKey } from "./parts/secrets.ts";
 
@@ -52,6 +54,7 @@ async function main(): Promise<void> {
         (parts) => {
           parts.api.roleChanged();
           parts.leader.roleChanged(cluster.role());
+          parts.hooks.roleChanged(cluster.role().role === "leader");
         },
         () => undefined,
       );
@@ -84,7 +87,12 @@ async function main(): Promise<void> {
     methods: ringfenceMethods({ cluster, config, fencing, hosts: () => hosts }),
   });
   const leader = new LeaderParts({ ...{ cluster, seal, fencing, log }, hosts: () => hostsReady });
-  started({ api, leader });
+  const hookLog = openLogFile(`${paths.log}/hooks.log`);
+  const hooks = new RaftHooks(
+    { leader: config.cluster.leaderHooks, follower: config.cluster.followerHooks },
+    { run: runCommand, log: (text) => hookLog.write(text), alert: (text) => log(`ALERT ${text}`) },
+  );
+  started({ api, leader, hooks });
   leader.roleChanged(cluster.role());
 
   const stop = async (): Promise<void> => {
@@ -112,6 +120,7 @@ async function main(): Promise<void> {
 interface Listening {
   readonly api: Api;
   readonly leader: LeaderParts;
+  readonly hooks: RaftHooks;
 }
 const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
 
