@@ -31,8 +31,8 @@ import { pinHostKey, readHostKey } from "./secrets.ts";
 
 /** Where hosts have the shared datastores. */
 const DATASTORES = "/var/lib/one/datastores";
-/** A start must leave with at least this much lease, ms: the command's bytes follow within one turn. */
-const START_LEASE_MS_MIN = 50;
+/** A command must leave with at least this much lease, ms: its bytes follow within one turn. */
+const COMMAND_LEASE_MS_MIN = 50;
 /** How often this box's verdicts are renewed for the heartbeat answers, ms. */
 const PAYLOAD_INTERVAL_MS = 100;
 
@@ -141,7 +141,10 @@ export class Hosts {
           return vm === undefined || vm.seq !== epoch ? undefined : domainSpec(this.#ports.clusterId, vm);
         },
       },
-      tickets: { refuseStart: (vmId, hostId, epoch) => this.#refuseStart(vmId, hostId, epoch) },
+      tickets: {
+        refuseEnd: () => this.#refuseAny(),
+        refuseStart: (vmId, hostId, epoch) => this.#refuseStart(vmId, hostId, epoch),
+      },
       reports: {
         fact: (fact) => this.#fact(fact),
         hostReturned: (hostId, bootId, domains) => this.#hostReturned(hostId, bootId, domains),
@@ -197,10 +200,17 @@ export class Hosts {
     }));
   }
 
-  #refuseStart(vmId: number, hostId: number, epoch: number): string | undefined {
+  /** No command that changes a host leaves without the lease. */
+  #refuseAny(): string | undefined {
     const { cluster } = this.#ports;
     if (!cluster.role().isReady) return "this box does not lead";
-    if (cluster.core.leaseRemainingMs() < START_LEASE_MS_MIN) return "this box holds no lease";
+    if (cluster.core.leaseRemainingMs() < COMMAND_LEASE_MS_MIN) return "this box holds no lease";
+    return undefined;
+  }
+
+  #refuseStart(vmId: number, hostId: number, epoch: number): string | undefined {
+    const refusal = this.#refuseAny();
+    if (refusal !== undefined) return refusal;
     const vm = this.#vms.get(vmId);
     if (vm === undefined || vm.host_id !== hostId || vm.seq !== epoch || vm.state !== VM_STATE.active)
       return "the record has changed";
