@@ -1,6 +1,7 @@
 import { CodedError, errorChain } from "../../base/error.ts";
 import { IpmiError } from "../../node-ipmi/errors.ts";
 import { type OpenOptions, openSession } from "../../node-ipmi/open-session.ts";
+import { probeSuiteZero } from "../../node-ipmi/probe-suite-zero.ts";
 import type { Session } from "../../node-ipmi/session.ts";
 import { isBoundGuid, isPlaceholderGuid, normalizeGuid } from "../identity.ts";
 import { COMMAND_DEADLINE_MS } from "../machine.ts";
@@ -21,13 +22,12 @@ export const GUARDED_PORTS = { first: 60_600, last: 60_699 } as const;
 export interface IpmiMethodOptions {
   /** The box's own address in the BMC network; never the VIP. */
   readonly localAddress?: string;
-  /** Tries to log in with suite 0, which needs no password; undefined = not tested. */
-  readonly acceptsSuiteZero?: (device: MethodContext["device"], signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Login and first status; a BMC that is not there must be known in this time. */
 const OPEN_DEADLINE_MS = 1_800;
 const STATUS_DEADLINE_MS = 1_000;
+const SUITE_ZERO_EVERY_MS = 3_600_000;
 /** While it still reads *on* after our off: how often to ask. Sessions pace slow firmware by themselves. */
 const POLL_MS = 50;
 /** Status requests without an answer, each STATUS_DEADLINE_MS, until this BMC counts as gone. */
@@ -37,6 +37,7 @@ const REPEAT_OFF_MS = 1_500;
 
 /** IPMI 2.0 over RMCP+: identity, status, hard off and proof in one session. */
 export function createIpmiMethod(options: IpmiMethodOptions = {}): FenceMethod {
+  const suiteZero: SuiteZeroAnswers = new Map();
   return {
     name: "ipmi",
     open: async (context) => {
@@ -58,7 +59,7 @@ export function createIpmiMethod(options: IpmiMethodOptions = {}): FenceMethod {
         throw asMethodError(error, `read ${place(context)}`);
       }
     },
-    check: (context) => check(context, options),
+    check: (context) => check(context, options, suiteZero),
   };
 }
 
@@ -146,6 +147,7 @@ class IpmiPowerSession implements PowerSession {
 async function check(
   context: Omit<MethodContext, "binding" | "mayChangePower">,
   options: IpmiMethodOptions,
+  suiteZero: SuiteZeroAnswers,
 ): Promise<DeviceCheck> {
   const session = await connect(context, options, {});
   try {
@@ -160,7 +162,7 @@ async function check(
       (id) => id.firmware,
       () => "",
     );
-    if (await options.acceptsSuiteZero?.(context.device, context.signal))
+    if (await acceptsSuiteZero(context, options, suiteZero))
       findings.push("it accepts cipher suite 0, which needs no password: switch that off");
     return { power: status.isPowerOn ? "on" : "off", guid, suite: String(session.suite), firmware, findings };
   } catch (error) {
@@ -168,6 +170,32 @@ async function check(
   } finally {
     await session.close();
   }
+}
+
+/** What each BMC said about suite 0, and when. */
+type SuiteZeroAnswers = Map<string, { readonly isAccepted: boolean; readonly at: number }>;
+
+/** Asked once an hour: the answer changes with the firmware's configuration only, and each question takes a slot. */
+async function acceptsSuiteZero(
+  context: Omit<MethodContext, "binding" | "mayChangePower">,
+  options: IpmiMethodOptions,
+  answers: SuiteZeroAnswers,
+): Promise<boolean> {
+  const key = place(context);
+  const known = answers.get(key);
+  if (known !== undefined && context.now() - known.at < SUITE_ZERO_EVERY_MS) return known.isAccepted;
+  const { address, port } = context.device;
+  const { localAddress } = options;
+  // A BMC that does not answer this question at all does not accept it either.
+  const isAccepted = await probeSuiteZero({
+    address,
+    port,
+    deadlineMs: STATUS_DEADLINE_MS,
+    signal: context.signal,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  }).catch(() => false);
+  answers.set(key, { isAccepted, at: context.now() });
+  return isAccepted;
 }
 
 async function connect(
