@@ -122,14 +122,17 @@ export const deleteHost: WriteCommand = {
     const denied = authorize(caller, ["ADMIN", hostResource(row)]);
     if (denied !== undefined) return denied;
     if (row.running_vms > 0) return refusal(CODE.action, "Can not remove a host with running VMs", row.id);
+    if (row.fence_note !== "") {
+      return refusal(CODE.action, `Can not remove a host that is being fenced: ${row.fence_note}`, row.id);
+    }
     return plan({
       guards: [
         versionGuard("host", row),
         {
-          sql: "SELECT running_vms FROM host WHERE id=?",
+          sql: "SELECT running_vms,fence_note FROM host WHERE id=?",
           values: [row.id],
-          expect: [[0]],
-          why: `host ${row.id} has running VMs`,
+          expect: [[0, ""]],
+          why: `host ${row.id} has running VMs or is being fenced`,
         },
       ],
       statements: [statement("DELETE FROM host WHERE id=?", row.id)],

@@ -29,7 +29,10 @@ export interface HostRow {
   readonly fence: string;
   /** Why the host is in ERROR; "" when it is not. */
   readonly error: string;
-  /** `HELD: no proof that it is off`: state and reason of its fencing, written by fence; "" when healthy. */
+  /**
+   * `HELD: no proof that it is off`: state and reason of its open fencing record, written by fence in the entry that
+   * changes the record; "" exactly when there is none. Shown to people, and every start on a host guards on it.
+   */
   readonly fence_note: string;
 }
 

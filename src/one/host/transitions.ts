@@ -103,7 +103,10 @@ export function hostEnabled(host: HostRow): Transition {
   return move(host, "enabled", { error: "" });
 }
 
-/** What its fencing wants shown in `onehost show`: state and reason, or "" to take it away. Shown only; no guard. */
+/**
+ * State and reason of its open fencing record, "" when that is closed: shown in `onehost show`, and no VM is started on
+ * the host as long as it is there. Belongs into the entry that changes the record.
+ */
 export function hostFenceNote(hostId: number, note: string): Change {
   return {
     guards: [],

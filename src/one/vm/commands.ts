@@ -164,6 +164,7 @@ function deploy(vm: VmRow, host: HostRow, enforce: boolean, { now }: Context): P
     return fault(`This action is not available for state ${vmPhaseName(vm)}`);
   }
   if (host.state !== HOST_MONITORED) return fault(`host ${host.name} is not in service`);
+  if (host.fence_note !== "") return fault(`host ${host.name} is being fenced: ${host.fence_note}`);
   const room =
     host.total_cpu - host.reserved_cpu - host.cpu_usage >= vm.cpu &&
     host.total_mem - host.reserved_mem - host.mem_usage >= vm.memory;

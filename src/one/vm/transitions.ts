@@ -290,14 +290,14 @@ VALUES(?,?,?,?,?,?,'shared',0,?,?)`,
   };
 }
 
-/** Holds while the host is MONITORED and, with numbers, has that much free. */
+/** Holds while the host is MONITORED, has no open fencing record and, with numbers, has that much free. */
 function inService(hostId: number, cpu: number | null, mem: number | null): Guard {
   const room = cpu === null ? "" : " AND total_cpu-reserved_cpu-cpu_usage>=? AND total_mem-reserved_mem-mem_usage>=?";
   return {
-    sql: `SELECT 1 FROM host WHERE id=? AND state=${HOST_STATE.monitored}${room}`,
+    sql: `SELECT 1 FROM host WHERE id=? AND state=${HOST_STATE.monitored} AND fence_note=''${room}`,
     values: cpu === null ? [hostId] : [hostId, cpu, mem],
     expect: [[1]],
-    why: `host ${hostId} is not in service or has no room any more`,
+    why: `host ${hostId} is not in service, is being fenced or has no room any more`,
   };
 }
 

@@ -115,6 +115,13 @@ test("reserved capacity is plain or a share, which is reckoned when the host tel
 test("why a host is held is shown where people look", async () => {
   await commit({ ok: true, change: hostFenceNote(0, "HELD: BMC <silent>") });
   assert.match(await box.value("one.host.info", 0), "<FENCE_STATE><![CDATA[HELD: BMC <silent>]]></FENCE_STATE>");
+  assert.is(
+    (await box.call("one.host.delete", 0)).text,
+    "[one.host.delete] Can not remove a host that is being fenced: HELD: BMC <silent>",
+  );
+  await heard();
+  await box.value("one.vm.allocate", "CPU=1\nMEMORY=64", false);
+  assert.match((await box.call("one.vm.deploy", 0, 0, true)).text, "host h0 is being fenced: HELD: BMC <silent>");
   await commit({ ok: true, change: hostFenceNote(0, "") });
   assert.not.match(await box.value("one.host.info", 0), "FENCE_STATE");
 });

@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import type { Change } from "../../../src/base/entry.ts";
 import type { Transition } from "../../../src/one/change.ts";
 import { allHosts, type HostRow } from "../../../src/one/host/row.ts";
-import { hostDisabled, hostLost, hostMonitored } from "../../../src/one/host/transitions.ts";
+import { hostDisabled, hostFenceNote, hostLost, hostMonitored } from "../../../src/one/host/transitions.ts";
 import type { Query } from "../../../src/one/query.ts";
 import { type VmRow, vmById } from "../../../src/one/vm/row.ts";
 import * as steps from "../../../src/one/vm/transitions.ts";
@@ -126,6 +126,27 @@ test("a host that left service between plan and entry takes no VM", async () => 
   assert.match(await rejected(plan), /not in service/);
   assert.is((await vm(id)).state, 1);
   await done(steps.terminated(await vm(id), NOW));
+});
+
+test("nothing is started on a host with an open fencing record: not placed, not resubmitted, not started again", async () => {
+  const [fresh, crashed, off] = [await newVm(), await newVm(), await newVm()];
+  for (const id of [crashed, off]) {
+    await done(steps.placed(await vm(id), await host(0), NOW, { enforce: true }));
+    await done(steps.running(await vm(id), `one-${id}`, NOW));
+  }
+  await done(steps.failed(await vm(crashed), "crash", NOW));
+  await done(steps.poweringOff(await vm(off), true));
+  await done(steps.poweredOff(await vm(off), NOW));
+  const plans = [
+    steps.placed(await vm(fresh), await host(0), NOW, { enforce: false }),
+    steps.resubmitted(await vm(crashed), await host(0), NOW),
+    steps.restarted(await vm(off)),
+  ];
+  await done({ ok: true, change: hostFenceNote(0, "INTENT: silent") });
+  for (const plan of plans) assert.match(await rejected(plan), /being fenced/);
+  await done({ ok: true, change: hostFenceNote(0, "") });
+  for (const plan of plans) await done(plan);
+  for (const id of [fresh, crashed, off]) await done(steps.terminated(await vm(id), NOW));
 });
 
 test("HOST to ERROR and its running and booting VMs to UNKNOWN is one entry; others stay", async () => {
