@@ -1,5 +1,6 @@
 import { assert } from "../../src/base/assert.ts";
 import type { Prng } from "../../src/base/prng.ts";
+import { Lease, leaseDurationMs } from "../../src/cluster/lease.ts";
 import { changeMembership, EMPTY_MEMBERSHIP } from "../../src/raft/membership.ts";
 import { decodeMembershipChange } from "../../src/raft/membership-codec.ts";
 import type { Message } from "../../src/raft/messages.ts";
@@ -21,11 +22,14 @@ import type {
 import { INITIAL_HARD_STATE } from "../../src/raft/types.ts";
 import type { Checks } from "./checks.ts";
 import { SimDisk } from "./disk.ts";
-import { LeaseRounds, SimKernel, tokenLifeMs } from "./lease.ts";
+import { SimKernel } from "./kernel.ts";
 import type { Write } from "./machine.ts";
 import { encodeWrite, SimMachine } from "./machine.ts";
 import type { Network } from "./network.ts";
 import type { World } from "./world.ts";
+
+/** Rounds whose token is remembered while their answers are out. */
+const ROUNDS_MAX = 64;
 
 /** The timings that an entry may put into force. */
 export const TIMINGS: readonly Timings[] = [
@@ -81,8 +85,11 @@ export class SimBox {
   /** The newest hard state; a commit index alone is not worth a sync and rides with the next write. */
   #hardState: HardState = INITIAL_HARD_STATE;
   membership: Membership = EMPTY_MEMBERSHIP;
-  readonly #lease = new LeaseRounds();
+  /** The product's own counting of rounds. */
+  #lease: Lease;
   #token = 0;
+  /** Rounds under way: their token, and when they were stamped. */
+  #rounds: { readonly round: number; readonly token: number; readonly sentAt: number; readonly lifeMs: number }[] = [];
   #leadingTerm = 0;
   #applyQueue: LogEntry[] = [];
   #isApplying = false;
@@ -98,6 +105,7 @@ export class SimBox {
     this.id = id;
     this.#parts = parts;
     this.#random = parts.world.split();
+    this.#lease = new Lease(id);
     this.disk = new SimDisk(parts.world);
     this.#clockOffset = this.#random.range(0, 1_000_000);
     this.#clockRate = parts.world.faults.drift ? 1 + (this.#random.fraction() - 0.5) * 0.01 : 1;
@@ -114,6 +122,11 @@ export class SimBox {
 
   get isHolder(): boolean {
     return this.kernel.isHolder(this.localNow);
+  }
+
+  /** What the process believes; power commands go by it. */
+  get hasLease(): boolean {
+    return this.isUp && this.localNow < this.#lease.until;
   }
 
   start(): void {
@@ -188,7 +201,8 @@ export class SimBox {
     this.#isApplying = false;
     this.#pendingWrites.clear();
     this.#pendingReads.clear();
-    this.#lease.clear();
+    this.#lease = new Lease(this.id);
+    this.#rounds = [];
     this.receipts.clear();
     this.#leadingTerm = 0;
     this.role = "follower";
@@ -308,11 +322,20 @@ export class SimBox {
       this.#actions.push(() => this.#release());
     const round = ready.heartbeatRound;
     if (round !== undefined && this.role === "leader") {
-      const { term } = this;
+      let sentAt = 0;
       this.#actions.push(() => {
+        sentAt = this.localNow;
+      });
+      // A pause may come between reading the clock and stamping the token; the token then lives longer than the lease.
+      this.#actions.push(() => {
+        if (this.role !== "leader") return;
         this.#token = Math.max(this.#token + 1, Math.floor(this.localNow));
-        this.kernel.addLive(this.#token, tokenLifeMs(round.promiseMs), this.localNow);
-        this.#lease.sent(round, term, this.#token, this.localNow);
+        const lifeMs = leaseDurationMs(round.promiseMs);
+        this.kernel.addLive(this.#token, lifeMs, this.localNow);
+        this.#rounds.push({ round: round.round, token: this.#token, sentAt, lifeMs });
+        if (this.#rounds.length > ROUNDS_MAX) this.#rounds.shift();
+        // A lonely voter has confirmed its round by itself.
+        if (this.#lease.sent(round.round, sentAt, round.promiseMs, round.membership)) this.#activate(this.#token);
       });
     }
     if (ready.messages.length > 0) this.#actions.push(() => this.#send(ready.messages));
@@ -439,7 +462,8 @@ export class SimBox {
 
   #release(): void {
     this.kernel.flush();
-    this.#lease.clear();
+    this.#lease.drop();
+    this.#rounds = [];
   }
 
   #countAnswer(
@@ -448,18 +472,24 @@ export class SimBox {
   ): void {
     const { world, checks } = this.#parts;
     if (this.role !== "leader" || message.term !== this.term) return;
-    const { term, round, promiseMs } = message;
-    const complete = this.#lease.answered(this.id, from, term, round, promiseMs, this.membership);
-    if (complete === undefined) return;
-    const { token } = complete;
+    if (!this.#lease.answered(from, message.round, message.promiseMs, this.membership)) return;
+    const confirmed = this.#rounds.find((each) => each.round === message.round);
+    if (confirmed === undefined) return;
+    const { token, sentAt, lifeMs } = confirmed;
+    checks.leases(this);
     // A pause may come between the decision and the kernel call: that is what the token is for.
     if (world.mutants.has("lease-renewed-by-remaining-time")) {
-      const remainingMs = complete.sentAt + tokenLifeMs(complete.promiseMs) - this.localNow;
+      const remainingMs = sentAt + lifeMs - this.localNow;
       this.#actions.push(() => this.kernel.setLive(token, this.localNow + remainingMs));
     }
     if (world.mutants.has("lease-counted-from-the-answer")) {
-      this.#actions.push(() => this.kernel.setLive(token, this.localNow + tokenLifeMs(complete.promiseMs)));
+      this.#actions.push(() => this.kernel.setLive(token, this.localNow + lifeMs));
     }
+    this.#activate(token);
+  }
+
+  #activate(token: number): void {
+    const { world, checks } = this.#parts;
     this.#actions.push(() => {
       this.kernel.activate(token);
       if (!this.kernel.passes(this.localNow)) world.count("token dead at its activation");

@@ -94,7 +94,11 @@ export class Checks {
     const known = this.#leaders.get(box.term);
     demand(known === undefined || known === box.id, "one leader a term", () => `${known} and ${box.id} in ${box.term}`);
     this.#leaders.set(box.term, box.id);
-    const voted = (id: RaftId): boolean => this.#grants.get(`${id}/${box.term}`) === box.id;
+    // A lonely voter asks nobody: its own vote is seen on its disk only.
+    const { hardState } = box.disk;
+    const isOwnVote = hardState.term === box.term && hardState.vote === box.id;
+    const voted = (id: RaftId): boolean =>
+      id === box.id ? isOwnVote : this.#grants.get(`${id}/${box.term}`) === box.id;
     demand(isQuorum(box.membership, voted), "a leader has the votes of a quorum", () => {
       return `${box.id} leads term ${box.term}, a quorum did not vote for it`;
     });
@@ -252,6 +256,14 @@ export class Checks {
     const withoutKey = this.#world.mutants.has("retried-write-without-its-key");
     for (let i = 0; i < index; i++) machine.apply(this.committed[i] as LogEntry, withoutKey);
     return machine;
+  }
+
+  /** A box's own lease was just extended: nobody else may believe that it has one. */
+  leases(box: SimBox): void {
+    if (!box.hasLease) return;
+    for (const other of this.#boxes()) {
+      demand(other === box || !other.hasLease, "one lease at every instant", () => `${box.id} and ${other.id}`);
+    }
   }
 
   /** Called whenever a box may just have become the holder; tokens only run out in between. */

@@ -94,7 +94,7 @@ function build(world: World): Stage {
     if (world.steps > 0) box.start();
     return box;
   };
-  found(random.pick([3, 3, 3, 4, 5]), addBox, checks);
+  found(random.pick([1, 3, 3, 3, 4, 5]), addBox, checks);
   return { world, network, checks, boxes, addBox, parts, deliver };
 }
 
