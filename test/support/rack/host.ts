@@ -68,7 +68,7 @@ export function authorize(place: Place, plan: NodePlan, publicKey: string): void
 }
 
 function capabilityCache(place: Place, plan: NodePlan): string {
-  return `${place.cacheDirectory}/libvirt${place.name}/${plan.name}`;
+  return `${place.cacheDirectory}/libvirt/${plan.name}`;
 }
 
 function libvirtdConf(plan: NodePlan): string {
