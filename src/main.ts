@@ -17,6 +17,7 @@ import { loadConfig } from "./parts/load-config.ts";
 import { openLogFile } from "./parts/log-file.ts";
 import { paths } from "./parts/paths.ts";
 import { runCommand } from "./parts/run-command.ts";
+import { createSamples } from "./parts/samples.ts";
 import { createSeal } from "./parts/seal.ts";
 import { waitForSshKey } from "./parts/secrets.ts";
 
@@ -83,7 +84,7 @@ async function main(): Promise<void> {
   });
   const api = new Api({
     ...{ config, cluster, seal, log },
-    samples: { host: () => "", vm: () => "" },
+    samples: createSamples(() => hosts),
     methods: ringfenceMethods({ cluster, config, fencing, hosts: () => hosts }),
   });
   const leader = new LeaderParts({ ...{ cluster, seal, fencing, log }, hosts: () => hostsReady });

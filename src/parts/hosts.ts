@@ -185,6 +185,11 @@ export class Hosts {
     return level.inference.degraded ?? "";
   }
 
+  /** The host's processors; 0 before it told them. */
+  cpus(hostId: number): number {
+    return this.#known.get(hostId)?.cpus ?? 0;
+  }
+
   /** How each host's connection stands, for `ringfence status`. */
   connections(): readonly {
     readonly hostId: number;
