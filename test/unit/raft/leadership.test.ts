@@ -1,5 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { EMPTY_MEMBERSHIP, foundingChange } from "../../../src/raft/membership.ts";
+import { encodeMembershipChange } from "../../../src/raft/membership-codec.ts";
 import { FAST_TIMINGS, tickTimings } from "../../../src/raft/options.ts";
 import type { MembershipChange, MembershipStep } from "../../../src/raft/types.ts";
 import { bytes, id, member, membershipOf, TestBox, TestGroup } from "../../support/raft/group.ts";
@@ -119,6 +121,33 @@ test("a transfer waits for the target to catch up, refuses writes meanwhile, and
   assert.equal([leader.node.status().role, leader.node.status().transferTo], ["leader", ""]);
   assert.not(leader.readies.some((ready) => ready.releaseLease));
   assert.is(leader.node.propose([bytes("y")], group.now).kind, "accepted");
+});
+
+test("the override of a transfer holds for one term: the next attempt carries none, and waits for the promise", () => {
+  const group = new TestGroup([1, 2, 3]);
+  const leader = group.elect(1);
+  group.run(200);
+  const second = group.box(2);
+  const { term } = leader.node.status();
+  second.node.step({ kind: "timeout-now", from: id(1), to: id(2), term }, group.now);
+  const first = second.flush(group.now).filter((m) => m.kind === "vote-request");
+  assert.equal(
+    first.map((m) => m.kind === "vote-request" && [m.term, m.transfer]),
+    [
+      [term + 1, true],
+      [term + 1, true],
+    ],
+  );
+  const startedAt = group.now;
+  let now = startedAt;
+  let later = second.flush(now);
+  while (later.every((m) => m.kind !== "vote-request") && now < startedAt + 3000) {
+    now += 5;
+    second.node.tick(now);
+    later = second.flush(now);
+  }
+  assert.ok(later.length > 0 && later.every((m) => m.kind === "vote-request" && !m.transfer));
+  assert.ok(now - startedAt >= E - 100, `after ${now - startedAt} ms`);
 });
 
 test("TimeoutNow of an older term starts nothing", () => {
@@ -252,6 +281,30 @@ test("a leader that is removed steps down when the change is applied, and the ot
   const next = group.leader();
   assert.ok(next !== undefined && next !== leader);
   assert.equal(next?.node.status().membership, membershipOf([2, 3]));
+});
+
+test("a box with an empty data directory elects nobody, itself least of all", () => {
+  // OpenNebula's A11: a blank server that was given an id saw no others, needed no votes and took the VIP.
+  const blank = new TestGroup([], {});
+  blank.add(1, new TestBox(1, [], { membership: EMPTY_MEMBERSHIP }));
+  blank.run(5000);
+  assert.equal([blank.box(1).node.status().role, blank.box(1).node.status().term], ["learner", 0]);
+});
+
+test("a joiner learns the whole membership from the founding entry on", () => {
+  const data = encodeMembershipChange(foundingChange(member(1)));
+  const founded = { term: 1, index: 1, kind: "membership", data } as const;
+  const group = new TestGroup([], {});
+  const setup = { entries: [founded], hardState: { term: 1, commit: 1 }, applied: 1, membershipIndex: 1 };
+  const founder = group.add(1, new TestBox(1, [1], setup));
+  group.run(50);
+  const joiner = group.add(2, new TestBox(2, [], { membership: EMPTY_MEMBERSHIP }));
+  founder.node.proposeMembership(simple({ kind: "add-learner", member: member(2) }), group.now);
+  group.run(300);
+  founder.node.proposeMembership(simple({ kind: "promote", raftId: id(2) }), group.now);
+  group.run(300);
+  assert.equal(joiner.node.status().membership, membershipOf([1, 2]));
+  assert.is(joiner.node.status().role, "follower");
 });
 
 test("a removed box cannot disturb those that stayed", () => {
