@@ -1,20 +1,20 @@
 import { assert } from "../base/assert.ts";
 import { errorChain } from "../base/error.ts";
 import { createDomain, destroyDomain, listDomains, shutdownDomain } from "./commands.ts";
-import type { DomainEvent } from "./domain-event.ts";
-import { domainName, domainUuid } from "./domain-identity.ts";
-import { isActive, type ListedDomain } from "./domain-list.ts";
+import { domainUuid } from "./domain-identity.ts";
 import { domainXml } from "./domain-xml.ts";
 import { FactMemory } from "./fact-memory.ts";
 import {
-  type HeldDomain,
-  type HostAction,
-  type HostView,
-  planHost,
-  planStrays,
-  type StopCause,
-  type VmMemory,
-} from "./planner.ts";
+  connectionOf,
+  forgetConnection,
+  type HostState,
+  held,
+  newHostState,
+  noteEvent,
+  noteList,
+  remember,
+} from "./host-state.ts";
+import { type HostAction, type HostView, planHost, planStrays } from "./planner.ts";
 import type { HostLink, HostSignal, Now, Records, Reports, Tickets } from "./ports.ts";
 
 /** The level is looked at this often even when nothing wakes the driver: the net under every missed event. */
@@ -40,19 +40,6 @@ export interface DriverPorts {
   readonly clusterId: string;
   /** Something a person may want to read: an action refused or failed. */
   readonly onNote: (hostId: number, text: string) => void;
-}
-
-interface HostState {
-  readonly link: HostLink;
-  readonly memory: Map<number, VmMemory>;
-  /** Of the last list; empty until there was one on this connection. */
-  domains: readonly HeldDomain[];
-  /** Which connection and boot `domains` and `isAdmitted` belong to. */
-  connection: string | undefined;
-  isAdmitted: boolean;
-  isPassing: boolean;
-  isDirty: boolean;
-  retry: ReturnType<typeof setTimeout> | undefined;
 }
 
 /**
@@ -92,16 +79,7 @@ export class HypervisorDriver {
 
   addHost(link: HostLink): void {
     assert(!this.#hosts.has(link.hostId), "a host is added once");
-    this.#hosts.set(link.hostId, {
-      link,
-      memory: new Map(),
-      domains: [],
-      connection: undefined,
-      isAdmitted: false,
-      isPassing: false,
-      isDirty: false,
-      retry: undefined,
-    });
+    this.#hosts.set(link.hostId, newHostState(link));
     this.wake(link.hostId);
   }
 
@@ -122,7 +100,7 @@ export class HypervisorDriver {
     const host = this.#hosts.get(hostId);
     if (host === undefined) return;
     if (signal.kind === "event") {
-      this.#noteEvent(host, signal.event);
+      noteEvent(host, signal.event);
       this.#wakeHost(host);
     } else if (signal.kind === "state") {
       if (signal.state.kind !== "ready") forgetConnection(host);
@@ -201,47 +179,8 @@ export class HypervisorDriver {
     if (host.connection !== connection) host.isAdmitted = false;
     host.connection = connection;
     host.domains = list.domains.flatMap((domain) => held(domain, this.#ports.clusterId));
-    this.#noteList(host);
+    noteList(host, this.#ports.records.wanted(link.hostId), this.#ports.now());
     return true;
-  }
-
-  /** Brings the memory up to date with a fresh list and forgets VMs that neither the record nor the host has. */
-  #noteList(host: HostState): void {
-    const wanted = new Map(this.#ports.records.wanted(host.link.hostId).map((vm) => [vm.vmId, vm.epoch]));
-    for (const { vmId, epoch, isActive: isRunning } of host.domains) {
-      if (wanted.get(vmId) === epoch && isRunning) {
-        remember(host, vmId, epoch, {
-          wasSeen: true,
-          unsure: undefined,
-          failures: 0,
-          failure: undefined,
-          heldSince: undefined,
-        });
-      }
-    }
-    const listed = new Set(host.domains.map((domain) => domain.vmId));
-    for (const [vmId, memory] of host.memory) {
-      if (!wanted.has(vmId) && !listed.has(vmId)) host.memory.delete(vmId);
-      else if (memory.unsure !== undefined) {
-        const absentSince = listed.has(vmId) ? undefined : (memory.unsure.absentSince ?? this.#ports.now());
-        remember(host, vmId, memory.epoch, { unsure: { why: memory.unsure.why, absentSince } });
-      }
-    }
-  }
-
-  #noteEvent(host: HostState, event: DomainEvent): void {
-    for (const [vmId, memory] of host.memory) {
-      if (domainName(vmId) !== event.name) continue;
-      if (event.kind === "started") remember(host, vmId, memory.epoch, { stop: undefined });
-      if (event.kind === "stopped" || event.kind === "crashed") {
-        const cause = event.kind === "crashed" ? "crashed" : STOP_CAUSES[event.cause];
-        // A panic is told twice, as crashed and as stopped: the first word stays.
-        if (memory.stop?.cause === "crashed") continue;
-        remember(host, vmId, memory.epoch, {
-          stop: { cause, reason: `libvirt: ${event.kind} ${event.detail}`.trim() },
-        });
-      }
-    }
   }
 
   #view(host: HostState): HostView {
@@ -396,57 +335,4 @@ export class HypervisorDriver {
   #uuid(vmId: number): string {
     return domainUuid(this.#ports.clusterId, vmId);
   }
-}
-
-const STOP_CAUSES: Readonly<Record<DomainEvent["cause"], StopCause>> = {
-  shutdown: "shutdown",
-  destroyed: "destroyed",
-  crashed: "crashed",
-  // QEMU ended without a word to libvirt: killed, or out of memory.
-  failed: "crashed",
-  migrated: "unknown",
-  saved: "unknown",
-  other: "unknown",
-};
-
-/** Names the present connection to the present boot; undefined when there is none. */
-function connectionOf(link: HostLink): string | undefined {
-  return link.state.kind === "ready" && link.bootId !== undefined ? `${link.state.since} ${link.bootId}` : undefined;
-}
-
-function forgetConnection(host: HostState): void {
-  host.connection = undefined;
-  host.isAdmitted = false;
-  host.domains = [];
-  for (const [vmId, memory] of host.memory) {
-    if (memory.unsure?.absentSince !== undefined) {
-      remember(host, vmId, memory.epoch, { unsure: { ...memory.unsure, absentSince: undefined } });
-    }
-  }
-}
-
-function held(domain: ListedDomain, clusterId: string): HeldDomain[] {
-  if (domain.identity?.clusterId !== clusterId) return [];
-  const { vmId, epoch } = domain.identity;
-  return [{ vmId, epoch, isActive: isActive(domain) }];
-}
-
-function remember(host: HostState, vmId: number, epoch: number, change: Partial<VmMemory>): void {
-  const known = host.memory.get(vmId);
-  const base: VmMemory =
-    known?.epoch === epoch
-      ? known
-      : {
-          epoch,
-          wasSeen: false,
-          wasDeployed: false,
-          unsure: undefined,
-          failures: 0,
-          retryAt: 0,
-          failure: undefined,
-          shutdownAskedAt: undefined,
-          stop: undefined,
-          heldSince: undefined,
-        };
-  host.memory.set(vmId, { ...base, ...change });
 }
