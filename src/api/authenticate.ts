@@ -4,6 +4,7 @@ import type { Caller } from "../one/caller.ts";
 import type { Row } from "../one/query.ts";
 import { CODE, type Refusal, refusal } from "../one/refusal.ts";
 import type { ApiPorts } from "./ports.ts";
+import type { ReadGate } from "./read-gate.ts";
 
 /** Who calls, and whether the zone takes writes. */
 export interface Identity {
@@ -42,13 +43,15 @@ interface UserRow {
  */
 export class Authenticator {
   readonly #ports: ApiPorts;
+  readonly #gate: ReadGate;
   readonly #remembered = new Map<string, Identity>();
   /** Counts the changes: what was read before one is not remembered after it. */
   #generation = 0;
   readonly #stop: () => void;
 
-  constructor(ports: ApiPorts) {
+  constructor(ports: ApiPorts, gate: ReadGate) {
     this.#ports = ports;
+    this.#gate = gate;
     this.#stop = ports.onApplied((tags) => {
       if (!tags.some((tag) => /^(?:user|acl|group|zone)/.test(tag))) return;
       this.#generation++;
@@ -108,7 +111,7 @@ export class Authenticator {
   }
 
   async #query<R>(sql: string, values: readonly (string | number)[]): Promise<readonly R[]> {
-    const rows: readonly Row[] = await this.#ports.query(sql, values);
+    const rows: readonly Row[] = await this.#gate.query(sql, values);
     return rows as readonly unknown[] as readonly R[];
   }
 }

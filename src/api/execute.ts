@@ -7,6 +7,7 @@ import { ChangeWait } from "./change-wait.ts";
 import { decodeAnswer, encodeForwarded, type ForwardedAnswer } from "./forwarded.ts";
 import { Lead, type Led } from "./lead.ts";
 import type { ApiPorts } from "./ports.ts";
+import { ReadGate } from "./read-gate.ts";
 import { RequestIds } from "./request-id.ts";
 import { encodeValue } from "./xmlrpc/encode.ts";
 
@@ -44,6 +45,7 @@ const CATCH_UP_MS = 200;
 /** The flow of a call: local reads are answered here, writes by the leader, wherever that is. */
 export class Executor {
   readonly #ports: ApiPorts;
+  readonly #gate: ReadGate;
   readonly #world: World;
   readonly #authenticator: Authenticator;
   readonly #lead: Lead;
@@ -54,6 +56,7 @@ export class Executor {
 
   constructor(ports: ApiPorts) {
     this.#ports = ports;
+    this.#gate = new ReadGate((sql, values) => ports.query(sql, values));
     this.#world = {
       raftNumbers: () => ports.raftNumbers(),
       membership: ports.membership,
@@ -63,10 +66,10 @@ export class Executor {
       }: {
         readonly sql: string;
         readonly values: readonly (string | number | null)[];
-      }) => (await ports.query(sql, values)) as readonly unknown[] as readonly R[],
+      }) => (await this.#gate.query(sql, values)) as readonly unknown[] as readonly R[],
     };
-    this.#authenticator = new Authenticator(ports);
-    this.#lead = new Lead(ports, this.#world);
+    this.#authenticator = new Authenticator(ports, this.#gate);
+    this.#lead = new Lead(ports, this.#gate, this.#world);
     this.#requestIds = new RequestIds(ports.appliedIndex());
     this.#roleChange = new ChangeWait((listener) => ports.onRole(listener), HELD_MAX);
     this.#appliedChange = new ChangeWait((listener) => ports.onApplied(listener), HELD_MAX);
@@ -115,7 +118,7 @@ export class Executor {
     const kept = key === undefined ? undefined : this.#answers.get(key, index);
     if (kept !== undefined) return { kind: "body", body: kept };
     const rows = await Promise.all(
-      command.reads(args, identity.caller).map(({ sql, values }) => this.#ports.query(sql, values)),
+      command.reads(args, identity.caller).map(({ sql, values }) => this.#gate.query(sql, values)),
     );
     const answer = command.answer(rows, args, identity.caller, this.#ports.samples);
     if (isRefusal(answer) || key === undefined)

@@ -19,6 +19,7 @@ import { CODE, type Refusal, refusal } from "../one/refusal.ts";
 import { type Identity, sha256 } from "./authenticate.ts";
 import { ObjectQueue } from "./object-queue.ts";
 import type { ApiPorts } from "./ports.ts";
+import type { ReadGate } from "./read-gate.ts";
 import { attemptId } from "./request-id.ts";
 
 /** A plan that others overtook is made again this many times before the caller is asked to. */
@@ -45,13 +46,15 @@ export interface Write {
 /** Runs writes on the leader: reads, plan, propose; again when another entry came between. */
 export class Lead {
   readonly #ports: ApiPorts;
+  readonly #gate: ReadGate;
   readonly #world: World;
   readonly #queue = new ObjectQueue();
   /** By request id: a request that is repeated while it is under way waits for the first. */
   readonly #underWay = new Map<string, Promise<Led>>();
 
-  constructor(ports: ApiPorts, world: World) {
+  constructor(ports: ApiPorts, gate: ReadGate, world: World) {
     this.#ports = ports;
+    this.#gate = gate;
     this.#world = world;
   }
 
@@ -143,8 +146,8 @@ export class Lead {
 
   async #fetch(queries: readonly Query[]): Promise<Rows> {
     const [only, second] = queries;
-    if (only !== undefined && second === undefined) return [await this.#ports.query(only.sql, only.values)];
-    return Promise.all(queries.map((query) => this.#ports.query(query.sql, query.values)));
+    if (only !== undefined && second === undefined) return [await this.#gate.query(only.sql, only.values)];
+    return Promise.all(queries.map((query) => this.#gate.query(query.sql, query.values)));
   }
 
   async #propose(entry: Entry): Promise<Outcome | Refusal | { readonly kind: "not-leader" }> {

@@ -318,6 +318,26 @@ test("a database that fails is an internal error for the caller, with the chain 
   other.stop();
 });
 
+test("a burst of a thousand calls is answered: reads wait for each other instead of being refused", async () => {
+  await box.value("one.template.allocate", "NAME=a");
+  const body = encodeCall("one.template.info", [ONEADMIN, 0]);
+  const answers = await Promise.all(Array.from({ length: 1000 }, () => box.frontEnd.answer(body, undefined)));
+  assert.is(answers.filter((answer) => readAnswer(answer).ok).length, 1000);
+});
+
+test("a query that fails gives its place to the next", async () => {
+  let failures = 0;
+  const other = hasty(SOLO, {
+    query: () => {
+      failures++;
+      return Promise.reject(new CodedError("read-failed", "Cannot read"));
+    },
+  });
+  await Promise.all(Array.from({ length: 200 }, () => ask(other, "one.zone.info", 0)));
+  assert.is(failures, 200);
+  other.stop();
+});
+
 test("a pool's answer is made once for a state, and anew after every entry", async () => {
   let queries = 0;
   const other = hasty(SOLO, {
