@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { CodedError, errorChain } from "./base/error.ts";
+import { EXIT_NEEDS_PERSON } from "./base/exit-codes.ts";
 import { RaftHooks } from "./hooks/raft-hooks.ts";
 import { dieWithParent, lockFile } from "./linux/process.ts";
 import { Api } from "./parts/api.ts";
@@ -25,6 +26,8 @@ import { waitForSshKey } from "./parts/secrets.ts";
 const THREADS_MIN = 16;
 /** A stop that takes longer is not waited for: the kernel's lease has ended by then anyway. */
 const STOP_TIMEOUT_MS = 5000;
+/** Errors that neither a restart nor a reset mends. */
+const NEEDS_PERSON: ReadonlySet<string> = new Set(["config", "environment", "locked", "identity-unreadable"]);
 
 async function main(): Promise<void> {
   const parentId = process.env["RINGFENCE_PARENT"];
@@ -127,5 +130,6 @@ const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
 
 main().catch((error: unknown) => {
   console.error(errorChain(error));
-  process.exit(1);
+  const isForPerson = error instanceof CodedError && NEEDS_PERSON.has(error.code);
+  process.exit(isForPerson ? EXIT_NEEDS_PERSON : 1);
 });

@@ -1,2 +1,36 @@
-const child = Bun.spawn([process.execPath, `${import.meta.dir}/main.ts`], { stdout: "inherit", stderr: "inherit" });
-process.exit(await child.exited);
+/**
+ * The box's supervisor: pets the hardware watchdog, starts main and starts it again. Everything else on a box may fail
+ * because this does not; so it must never
+ * - use the network, the database, DNS or the cluster in any way,
+ * - wait for a child, a disk or a lock: files are written in the background, a child's end is an event,
+ * - hold state that it cannot lose: killed at any moment, its main dies with it and init starts both again,
+ * - do anything that grows: lines, connections and logs are bounded,
+ * - pet because it is alive: it pets because main checked in, or because there is still hope that a restart helps.
+ *
+ * Main's end with EXIT_NEEDS_PERSON is no reason for a reset. The recovery console, the second child, is not here yet.
+ */
+import { errorChain } from "./base/error.ts";
+import { paths } from "./parts/paths.ts";
+import { supervise } from "./parts/supervision.ts";
+import { readWatchdogConfig } from "./parts/watchdog-config.ts";
+import { DEFAULT_LIMITS } from "./watchdog/limits.ts";
+
+try {
+  const watchdog = readWatchdogConfig(paths.onedConf, paths.boxConf);
+  supervise({
+    command: [process.execPath, `${import.meta.dir}/main.ts`],
+    // libuv's pool serves SQLite, files and names (consensus.md section 3).
+    environment: { UV_THREADPOOL_SIZE: "16" },
+    limits: DEFAULT_LIMITS,
+    device: watchdog.device,
+    deviceTimeoutMs: watchdog.timeoutMs,
+    cgroup: "ringfence-main",
+    socket: paths.supervisorSocket,
+    lock: `${paths.run}/supervisor.lock`,
+    log: `${paths.log}/supervisor.log`,
+    resetReason: `${paths.data}/reset-reason`,
+  });
+} catch (error) {
+  console.error(errorChain(error));
+  process.exit(1);
+}
