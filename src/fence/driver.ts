@@ -209,6 +209,8 @@ class Driver implements FenceDriver {
       slot.eventAtLook = this.#looks;
       this.#step(slot, event, host);
       this.wake();
+      const waitMs = slot.state.againAt - this.#ports.clock.now();
+      if (waitMs > 0) this.#ports.clock.after(waitMs, () => this.wake());
     };
     this.#run(run());
   }

@@ -31,6 +31,8 @@ export interface FenceState {
   readonly failedRounds: number;
   /** No new try before this. */
   readonly notBeforeAt: number;
+  /** The lease was too short or an entry was not admitted: nothing is tried before this. */
+  readonly againAt: number;
   /** When the next alert of a standing HELD or FAILED is due. */
   readonly alertAt: number | undefined;
   readonly alertedReason: string;
@@ -126,8 +128,11 @@ export const BACK_OFF_MS_MAX = 60_000;
 const BACK_OFF_MS_FIRST = 1_000;
 /** A host that is back in service was heard by one connection; the verdicts of all boxes follow within this. */
 export const RETURN_GRACE_MS = 5_000;
-/** After a rejected or unknown entry: time for the row to arrive before the next look decides. */
-const PROPOSE_AGAIN_MS = 20;
+/**
+ * After a lease that was too short, and after an entry that was rejected or unknown: asking at once would only spin
+ * while leadership is being lost. A heartbeat renews the lease within this, a row arrives within this.
+ */
+export const AGAIN_MS = 20;
 
 export function createFence(hostId: number, epoch: number, now: number): FenceState {
   return {
@@ -142,6 +147,7 @@ export function createFence(hostId: number, epoch: number, now: number): FenceSt
     failure: undefined,
     failedRounds: 0,
     notBeforeAt: now,
+    againAt: now,
     alertAt: undefined,
     alertedReason: "",
     returnGraceUntilAt: now,
@@ -160,11 +166,7 @@ export function step(state: FenceState, event: FenceEvent, now: number): Step {
     case "looked":
       return looked(state, event.look, now);
     case "proposed":
-      return quiet({
-        ...state,
-        busy: "",
-        notBeforeAt: event.outcome === "done" ? state.notBeforeAt : Math.max(state.notBeforeAt, now + PROPOSE_AGAIN_MS),
-      });
+      return quiet({ ...state, busy: "", againAt: event.outcome === "done" ? state.againAt : now + AGAIN_MS });
     case "opened":
       return opened(state, event.result, event.jitter, now);
     case "powered-off":
@@ -177,7 +179,7 @@ export function step(state: FenceState, event: FenceEvent, now: number): Step {
 function opened(state: FenceState, result: SessionResult, jitter: number, now: number): Step {
   const idle: FenceState = { ...state, busy: "" };
   if (result.ok) return quiet({ ...idle, isSessionOpen: true, contactAt: now });
-  if (result.cause === "lease") return quiet(idle);
+  if (result.cause === "lease") return quiet({ ...idle, againAt: now + AGAIN_MS });
   return failedLevel(
     { ...idle, contactAt: now, notBeforeAt: now + backOffMs(state, jitter) },
     result.cause,
@@ -196,7 +198,7 @@ function poweredOff(state: FenceState, result: PowerResult, jitter: number, now:
       failure: undefined,
       failedRounds: 0,
     });
-  if (result.cause === "lease") return quiet(idle);
+  if (result.cause === "lease") return quiet({ ...idle, againAt: now + AGAIN_MS });
   const notBeforeAt = now + backOffMs(state, jitter);
   return failedLevel({ ...idle, contactAt: now, notBeforeAt }, result.cause, result.why);
 }
@@ -216,7 +218,7 @@ function looked(before: FenceState, look: Look, now: number): Step {
   const { record } = look;
   const state =
     record !== undefined && record.failure !== before.failureNumber ? newFailure(before, record, now) : before;
-  if (state.busy !== "") return quiet(state);
+  if (state.busy !== "" || now < state.againAt) return quiet(state);
   if (!isOpen(record)) return whenClosed(state, look, now);
   switch (record.state) {
     case "INTENT":

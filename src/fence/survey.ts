@@ -51,17 +51,17 @@ export async function surveyHosts(
   const seen = hosts.map((host) => {
     const record = recordOf.get(host.id);
     const judgement = ports.monitor.judgement(host.id);
-    return { host, record, judgement, isDealtWith: isDealtWith(host, record), domains: domainsOf(host) };
+    return { host, record, judgement, isDealtWith: isDealtWith(host, record) };
   });
-  const suspects: Suspect[] = seen.filter(isSuspect).map(({ host, judgement, domains }) => ({
+  const suspects: Suspect[] = seen.filter(isSuspect).map(({ host, judgement }) => ({
     hostId: host.id,
     bmcPower: judgement.bmcPower,
-    domains,
+    domains: domainsOf(host),
   }));
   const methods = new Set(ports.methods.keys());
   const wallAt = ports.clock.wall();
   const surveys: HostSurvey[] = [];
-  for (const { host, record, judgement, isDealtWith: isOver, domains } of seen) {
+  for (const { host, record, judgement, isDealtWith: isOver } of seen) {
     const configuration = readConfiguration(host);
     const binding = bindingOf.get(host.id);
     const isAsked = !isOver && (judgement.verdict === "down" || judgement.verdict === "isolated");
@@ -77,7 +77,7 @@ export async function surveyHosts(
           verdict: judgement.verdict === "isolated" ? "isolated" : "down",
           downSinceAt: judgement.downSinceAt ?? ports.clock.now(),
           bmcPower: judgement.bmcPower,
-          domains,
+          domains: suspects.find(({ hostId }) => hostId === host.id)?.domains ?? [],
           leaseRemainingMs: ports.lease.remainingMs(),
           setting: {
             isArmed: setting?.armed === 1,

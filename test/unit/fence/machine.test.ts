@@ -132,7 +132,16 @@ test("a lease that is too short is nobody's failure: the session stays and the o
   const result = { ok: false, cause: "lease", why: "short" } as const;
   const after = step(state, { kind: "powered-off", result, jitter: 0 }, 2_000).state;
   assert.is(after.failure, undefined);
-  assert.equal(look(after, { record: SENT }).kinds, ["power-off"]);
+  assert.equal(look(after, { record: SENT }).kinds, [], "not at once: it would spin");
+  assert.equal(look(after, { record: SENT }, 2_020).kinds, ["power-off"]);
+});
+
+test("an entry that was not admitted is decided anew on the next rows, but not at once", () => {
+  for (const outcome of ["rejected", "unknown", "expired"] as const) {
+    const state = step(machine({ busy: "propose" }), { kind: "proposed", outcome }, 2_000).state;
+    assert.equal(look(state, { record: RECORD }).kinds, []);
+    assert.equal(look(state, { record: RECORD }, 2_020).kinds, ["open"]);
+  }
 });
 
 test("the wrong machine is refused with an alert", () => {
