@@ -53,7 +53,7 @@ function row(key: string, value: number, unit: string, n: number, floor: number 
   return { key, value, unit, n, peer, peerValue: floor, ratio: floor === null ? null : value / floor };
 }
 
-interface Floor {
+export interface Floor {
   readonly rate: number;
   readonly medianUs: number;
   readonly n: number;
@@ -66,7 +66,8 @@ interface LogResult {
   readonly n: number;
 }
 
-function rawFdatasync(directory: string, seconds: number): Floor {
+/** One writer, one sync a block of 380 bytes: what the disk gives at best without groups. */
+export function rawFdatasync(directory: string, seconds: number): Floor {
   const file = openRealDisk(directory).open("floor", "create");
   const block = new Uint8Array(ENTRY_BYTES + 80);
   try {

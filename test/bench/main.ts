@@ -40,7 +40,9 @@ const runsAt = words.indexOf("--runs");
 const runs = runsAt < 0 ? undefined : Number(words[runsAt + 1]);
 const bench = benches[name];
 if (bench === undefined || (runs !== undefined && !(Number.isInteger(runs) && runs > 0))) {
-  console.error(name === "" ? "usage: ./scripts/bench NAME [--json] [--runs N]" : `Cannot run bench "${words.join(" ")}"`);
+  console.error(
+    name === "" ? "usage: ./scripts/bench NAME [--json] [--runs N]" : `Cannot run bench "${words.join(" ")}"`,
+  );
   for (const [key, { about }] of Object.entries(benches)) console.error(`  ${key.padEnd(8)}${about}`);
   process.exit(2);
 }
@@ -60,7 +62,8 @@ try {
 }
 
 function describe(row: BenchRow): string {
-  const peer = row.peer === null ? "" : `   ${row.peer} ${number(row.peerValue ?? 0)}   ratio ${number(row.ratio ?? 0)}`;
+  const peer =
+    row.peer === null ? "" : `   ${row.peer} ${number(row.peerValue ?? 0)}   ratio ${number(row.ratio ?? 0)}`;
   return `${row.key.padEnd(28)}${number(row.value)} ${row.unit}  (n=${row.n})${peer}`;
 }
 

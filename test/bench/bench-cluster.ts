@@ -1,0 +1,81 @@
+/** A rack of the benches' own, with our cluster or with nothing on its boxes; always taken down at the end. */
+import { type BoxStatus, endpoint, statusOf, until } from "../support/demo/bootstrap.ts";
+import { RackClient } from "../support/demo/client.ts";
+import { type Rack, type RackNode, upRack } from "../support/rack/rack.ts";
+import type { Profile } from "../support/rack/state.ts";
+import { addHosts, formCluster } from "./form-by-rpc.ts";
+
+/** Names of racks hold eight letters; a person's rack and the tests' have other ones. */
+const RACK = "bench";
+const PEER_RACK = "benchp";
+const LEVEL_TIMEOUT_MS = 60_000;
+
+export interface BenchCluster {
+  readonly rack: Rack;
+  readonly client: RackClient;
+}
+
+/** Forms our cluster on three boxes and `hosts` hypervisors, runs `body`, takes the rack down whatever happens. */
+export async function withCluster<T>(
+  options: { readonly profile: Profile; readonly hosts: number; readonly log: (line: string) => void },
+  body: (cluster: BenchCluster) => Promise<T>,
+): Promise<T> {
+  const { profile, hosts, log } = options;
+  return withRack(RACK, { profile, hosts, bare: false }, async (rack) => {
+    const client = new RackClient(rack.place);
+    try {
+      await formCluster(rack, client, log);
+      if (hosts > 0) await addHosts(rack, client, log);
+      return await body({ rack, client });
+    } finally {
+      await client.stop();
+    }
+  });
+}
+
+/** Three boxes that run nothing, in the same kind of namespaces, for a peer. */
+export function withPeerRack<T>(body: (rack: Rack) => Promise<T>): Promise<T> {
+  return withRack(PEER_RACK, { profile: "default", hosts: 0, bare: true }, body);
+}
+
+async function withRack<T>(
+  name: string,
+  size: { readonly profile: Profile; readonly hosts: number; readonly bare: boolean },
+  body: (rack: Rack) => Promise<T>,
+): Promise<T> {
+  const rack = await upRack({ name, boxes: 3, tier: "fast", ...size });
+  const end = (): void => {
+    rack.down().finally(() => process.exit(130));
+  };
+  process.once("SIGINT", end).once("SIGTERM", end);
+  try {
+    return await body(rack);
+  } finally {
+    process.off("SIGINT", end).off("SIGTERM", end);
+    await rack.down();
+  }
+}
+
+/** Waits until every box is on, answers, knows one leader and has applied the same; the leader. */
+export async function waitForLevel({ rack, client }: BenchCluster): Promise<RackNode> {
+  let leader: RackNode | undefined;
+  await until("all boxes are level under one leader", LEVEL_TIMEOUT_MS, async () => {
+    const all = await Promise.all(rack.boxes.map((box) => statusOf(client, endpoint(box))));
+    leader = leaderOf(rack, all);
+    return leader !== undefined;
+  });
+  if (leader === undefined) throw new Error("no box leads");
+  return leader;
+}
+
+function leaderOf(rack: Rack, all: readonly (BoxStatus | undefined)[]): RackNode | undefined {
+  const first = all[0]?.cluster;
+  if (first === undefined || first.leader === "") return undefined;
+  const isLevel = all.every(
+    (status) =>
+      status?.cluster.leader === first.leader &&
+      status.cluster.term === first.term &&
+      status.cluster.applied === first.applied,
+  );
+  return isLevel ? rack.boxes[all.findIndex((status) => status?.cluster.role === "leader")] : undefined;
+}
