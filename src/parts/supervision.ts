@@ -87,7 +87,8 @@ export function supervise(options: SupervisionOptions): void {
       end: () => {
         log.write("supervisor ends");
         server.close();
-        Promise.race([log.flushed(), Bun.sleep(FLUSH_TIMEOUT_MS)]).finally(() => process.exit(0));
+        const leave = (): never => process.exit(0);
+        Promise.race([log.flushed(), Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
       },
     },
     options.limits,
