@@ -45,7 +45,10 @@ async function withRack<T>(
 ): Promise<T> {
   const rack = await upRack({ name, boxes: 3, tier: "fast", ...size });
   const end = (): void => {
-    rack.down().finally(() => process.exit(130));
+    rack.down().then(
+      () => process.exit(130),
+      () => process.exit(131),
+    );
   };
   process.once("SIGINT", end).once("SIGTERM", end);
   try {
