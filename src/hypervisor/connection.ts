@@ -174,7 +174,8 @@ export class HostConnection implements HostLink {
     try {
       await this.#openLoop(session);
       const reason = await session.ended;
-      this.#setState("silent", `connection to host "${this.name}" ended: ${reason}`);
+      // When its silence ended it, that is the better reason.
+      if (this.#state.kind !== "silent") this.#setState("silent", `connection to host "${this.name}" ended: ${reason}`);
     } finally {
       clearInterval(watch);
       session.destroy();

@@ -49,6 +49,8 @@ export async function runScript(
       if (code === undefined) finish({ kind: "unknown", why: "the connection was lost before the command ended" });
       else finish({ kind: "done", code, stdout: text(stdout), stderr: text(stderr) });
     });
+    // Whatever a channel makes of the end of its connection.
+    void session.ended.then((why) => finish({ kind: "unknown", why: `the connection ended: ${why}` }));
     const composed = compose();
     if ("send" in composed) channel.end(composed.send);
     else finish({ kind: "not-sent", why: composed.refuse });

@@ -38,7 +38,7 @@ export function hostKeyFingerprint(key: Uint8Array): string {
 
 /**
  * Connects and logs in. Codes of its errors: `host.refused` (answered no), `host.silent` (no answer in time),
- * `host.key-mismatch`, `host.key-unknown` (the pinned key cannot be known now).
+ * `host.channel` (logged in, but no command may be run), `host.key-mismatch`, `host.key-unknown` (the pinned key cannot be known now).
  */
 export async function openSession(
   options: SessionOptions,
@@ -207,12 +207,12 @@ function loginError(host: HostAddress, options: SessionOptions, error: Error & {
 function openChannel(client: Client, host: HostAddress, command: string): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     let isOver = false;
-    const fail = (why: string): void => {
+    const fail = (code: "host.channel" | "host.silent", why: string): void => {
       end();
-      reject(new CodedError("host.channel", `Cannot open a channel to ${where(host)}: ${why}`));
+      reject(new CodedError(code, `Cannot open a channel to ${where(host)}: ${why}`));
     };
-    const onClose = (): void => fail("the connection was closed");
-    const timer = setTimeout(() => fail(`no answer in ${CHANNEL_TIMEOUT_MS} ms`), CHANNEL_TIMEOUT_MS);
+    const onClose = (): void => fail("host.silent", "the connection was closed");
+    const timer = setTimeout(() => fail("host.silent", `no answer in ${CHANNEL_TIMEOUT_MS} ms`), CHANNEL_TIMEOUT_MS);
     const end = (): void => {
       isOver = true;
       clearTimeout(timer);
@@ -222,7 +222,7 @@ function openChannel(client: Client, host: HostAddress, command: string): Promis
     try {
       client.exec(command, (error, channel) => {
         if (error !== undefined) {
-          fail(error.message);
+          fail("host.channel", error.message);
         } else if (isOver) {
           channel.close();
         } else {
@@ -232,7 +232,7 @@ function openChannel(client: Client, host: HostAddress, command: string): Promis
       });
     } catch (error) {
       // ssh2 throws "Not connected" when the connection ended a moment ago.
-      fail(error instanceof Error ? error.message : String(error));
+      fail("host.silent", error instanceof Error ? error.message : String(error));
     }
   });
 }

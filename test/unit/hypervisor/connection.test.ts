@@ -55,9 +55,14 @@ withBed(
     assert.equal(refused, { kind: "not-sent", why: "no lease" });
     const late = await connection.run(() => ({ send: "sleep 5\n" }), { deadlineMs: 100, key: "a" });
     assert.equal(late, { kind: "unknown", why: "no answer in 100 ms" });
+    const cut = connection.run(() => ({ send: "echo >/run/began; sleep 20\n" }), { deadlineMs: 20_000, key: "b" });
+    await until(async () => (await host.run("test", "-e", "/run/began")).code === 0, 3000, "the command began");
     const stopping = connection.run(() => ({ send: "sleep 5\n" }), { deadlineMs: 5000, key: "a" });
+    const stoppedAt = performance.now();
     await connection.stop();
     assert.is((await stopping).kind, "not-sent", "it had not begun when the connection stopped");
+    assert.is((await cut).kind, "unknown", "it had begun");
+    assert.ok(performance.now() - stoppedAt < 1000);
     const after = await connection.run(() => ({ send: "true\n" }), { deadlineMs: 1000, key: "a" });
     assert.is(after.kind, "not-sent");
   },
