@@ -287,24 +287,49 @@ test("a box that does not lead says so to one that takes it for the leader", asy
 
 test("a client that wrote through a follower finds it there: the answer waits until it is applied", async () => {
   let applied = 0;
+  let now = 0;
+  let leaderAnswered = false;
   const listeners = new Set<() => void>();
-  const other = follower((call) => box.frontEnd.forwarded(call), {
-    appliedIndex: () => applied,
-    onApplied: (listener) => {
-      const wake = (): void => listener([]);
-      listeners.add(wake);
-      return () => listeners.delete(wake);
+  const other = follower(
+    async (call) => {
+      const answer = await box.frontEnd.forwarded(call);
+      leaderAnswered = true;
+      return answer;
     },
-  });
+    {
+      appliedIndex: () => applied,
+      monotonicMs: () => now,
+      onApplied: (listener) => {
+        const wake = (): void => listener([]);
+        listeners.add(wake);
+        return () => listeners.delete(wake);
+      },
+    },
+  );
   let answered = false;
-  const pending = ask(other, "one.template.allocate", "NAME=mine").then(() => {
-    answered = true;
-  });
-  await until(() => box.entries.length === 1);
-  assert.not.ok(answered);
-  applied = box.state.appliedIndex + 1;
+  const send = (name: string): Promise<void> => {
+    [leaderAnswered, answered] = [false, false];
+    return ask(other, "one.template.allocate", `NAME=${name}`).then(() => {
+      answered = true;
+    });
+  };
+  const settle = async (): Promise<void> => {
+    await until(() => leaderAnswered);
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const first = send("mine");
+  await settle();
+  assert.not.ok(answered, "not before it is applied here");
+  applied = box.state.appliedIndex;
   for (const wake of listeners) wake();
-  await pending;
+  await first;
+
+  const second = send("late");
+  await settle();
+  now += 201;
+  for (const wake of listeners) wake();
+  await second;
+  assert.ok(answered, "but not for ever");
   other.stop();
 });
 
