@@ -30,6 +30,7 @@ export interface ReadinessPorts {
   readonly methods: ReadonlyMap<string, FenceMethod>;
   readonly clock: Clock;
   unseal(text: string): string;
+  alert(text: string): void;
 }
 
 export interface ReadinessDriver {
@@ -119,9 +120,11 @@ class Driver implements ReadinessDriver {
   }
 
   #next(): void {
-    this.#round = this.#checkDue().finally(() => {
-      if (!this.#abort.signal.aborted) this.#cancelTimer = this.#ports.clock.after(ROUND_MS, () => this.#next());
-    });
+    this.#round = this.#checkDue()
+      .catch((error: unknown) => this.#ports.alert(`Cannot check the BMCs: ${errorChain(error)}`))
+      .finally(() => {
+        if (!this.#abort.signal.aborted) this.#cancelTimer = this.#ports.clock.after(ROUND_MS, () => this.#next());
+      });
   }
 
   async #checkDue(): Promise<void> {

@@ -1,0 +1,110 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Device } from "../../../src/fence/configuration.ts";
+import type { DeviceCheck, FenceMethod } from "../../../src/fence/methods/types.ts";
+import { CHECK_SPACING_MS, createReadiness, readinessTurn } from "../../../src/fence/readiness.ts";
+
+const GUID = "3fa85f6457174562b3fc2c963f66afa6";
+const DEVICE: Device = {
+  hostId: 3,
+  level: 1,
+  method: "ipmi",
+  address: "a",
+  port: 623,
+  user: "",
+  sealedPassword: "",
+  privilege: "operator",
+  suites: [17],
+  spacingMs: 250,
+};
+const GOOD: DeviceCheck = { power: "on", guid: GUID, suite: "17", firmware: "1.0", findings: [] };
+
+/** A readiness driver whose time and BMC the test moves. */
+function bed(answer: () => Promise<DeviceCheck>, guid = GUID) {
+  let now = 0;
+  let checks = 0;
+  let timers: { at: number; run: () => void }[] = [];
+  const method: FenceMethod = {
+    name: "ipmi",
+    open: () => Promise.reject(new Error("not asked for")),
+    check: () => {
+      checks++;
+      return answer();
+    },
+  };
+  const driver = createReadiness({
+    hosts: async () => [{ hostId: 3, devices: [DEVICE], guid }],
+    isMyTurn: () => true,
+    methods: new Map([["ipmi", method]]),
+    clock: {
+      now: () => now,
+      wall: () => 0,
+      after: (ms, run) => {
+        const timer = { at: now + ms, run };
+        timers.push(timer);
+        return () => {
+          timers = timers.filter((other) => other !== timer);
+        };
+      },
+    },
+    unseal: (text) => text,
+    alert: (text) => {
+      throw new Error(text);
+    },
+  });
+  const pass = async (ms: number) => {
+    for (const end = now + ms; now < end; now += 500) {
+      const due = timers.filter(({ at }) => at <= now);
+      timers = timers.filter(({ at }) => at > now);
+      for (const { run } of due) run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { driver, pass, checks: () => checks };
+}
+
+test("a BMC is asked at most every five seconds", async () => {
+  const { driver, pass, checks } = bed(async () => GOOD);
+  await pass(60_000);
+  assert.ok(checks() >= 8 && checks() <= 12, `${checks()} checks`);
+  assert.is(driver.of(3)?.isReady, true);
+  await driver.stop();
+});
+
+test("for how long it has answered starts again after each failure", async () => {
+  let isDead = false;
+  const { driver, pass } = bed(() => (isDead ? Promise.reject(new Error("no answer")) : Promise.resolve(GOOD)));
+  await pass(70_000);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) > 60_000);
+  isDead = true;
+  await pass(10_000);
+  assert.equal([driver.of(3)?.power, driver.of(3)?.answeringForMs, driver.of(3)?.isReady], ["silent", 0, false]);
+  assert.match(driver.of(3)?.reason ?? "", /no answer/);
+  isDead = false;
+  await pass(10_000);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) < 11_000);
+  await driver.stop();
+});
+
+test("a BMC that is not the bound one, or not bound, is not ready", async () => {
+  for (const [bound, about] of [
+    ["0123456789abcdef0123456789abcdef", /bound is/],
+    ["", /fence bind/],
+  ] as const) {
+    const { driver, pass } = bed(async () => GOOD, bound);
+    await pass(6_000);
+    assert.is(driver.of(3)?.isReady, false);
+    assert.match(driver.of(3)?.reason ?? "", about);
+    await driver.stop();
+  }
+});
+
+test("no two boxes ever have their turn at one BMC at the same time", () => {
+  for (let ms = 0; ms < 20 * CHECK_SPACING_MS; ms += 100)
+    for (const hostId of [0, 1, 7]) {
+      const boxes = [0, 1, 2].filter((box) => readinessTurn(ms, hostId, box, 3));
+      assert.ok(boxes.length <= 1);
+    }
+});
+
+test.run();
