@@ -1,0 +1,184 @@
+import { randomBytes } from "node:crypto";
+import { XmlError } from "../../one/xml.ts";
+import { CommandFailure } from "../failure.ts";
+import { decodeAnswer, encodeCall, type RpcAnswer, type RpcArgument } from "./codec.ts";
+
+/**
+ * How a call may be repeated. `read`: at will. `write`: with the same request id, which the cluster knows again. `once`:
+ * done by the leader's parts, where an id means nothing: repeated only if it was never sent.
+ */
+export type CallKind = "read" | "write" | "once";
+
+/** How long an unreachable cluster is tried again, ms. A failover takes about a second, an unlucky one a few. */
+const RETRY_FOR_MS: Readonly<Record<CallKind, number>> = { read: 2_000, write: 5_000, once: 5_000 };
+
+/**
+ * How long one attempt may stay silent, ms. A box that lost its power breaks no connection: only silence shows it. A
+ * write is held for the length of an election, which is shorter; what moves members or leadership may take longer.
+ */
+const ATTEMPT_MS: Readonly<Record<CallKind, number>> = { read: 5_000, write: 8_000, once: 30_000 };
+
+/** Between attempts, ms: short beside a failover, long beside a refused connection. */
+const PAUSE_MS = 150;
+
+export interface RpcOptions {
+  /** Asked for at the first call. */
+  readonly endpoint: () => string;
+  readonly session: () => string;
+  /** Tests shorten time. */
+  readonly retryForMs?: number;
+  readonly attemptMs?: number;
+}
+
+/** Calls methods of a cluster. A refusal is a {@link CommandFailure} with the box's own text. */
+export interface Rpc {
+  readonly endpoint: string;
+  read(method: string, ...args: readonly RpcArgument[]): Promise<string>;
+  write(method: string, ...args: readonly RpcArgument[]): Promise<number>;
+  once(method: string, ...args: readonly RpcArgument[]): Promise<string>;
+  /** One attempt at another endpoint, at most `timeoutMs`; undefined when it gives no answer. */
+  probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined>;
+}
+
+export function createRpc(options: RpcOptions): Rpc {
+  return new Client(options);
+}
+
+class Client implements Rpc {
+  readonly #options: RpcOptions;
+  /** One name a process: a request of it is known by its number. */
+  readonly #name = randomBytes(8).toString("hex");
+  #sequence = 0;
+  #endpoint: string | undefined;
+  #session: string | undefined;
+
+  constructor(options: RpcOptions) {
+    this.#options = options;
+  }
+
+  get endpoint(): string {
+    this.#endpoint ??= this.#options.endpoint();
+    return this.#endpoint;
+  }
+
+  async read(method: string, ...args: readonly RpcArgument[]): Promise<string> {
+    return String(await this.#call("read", method, args));
+  }
+
+  async write(method: string, ...args: readonly RpcArgument[]): Promise<number> {
+    return Number(await this.#call("write", method, args));
+  }
+
+  async once(method: string, ...args: readonly RpcArgument[]): Promise<string> {
+    return String(await this.#call("once", method, args));
+  }
+
+  async probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined> {
+    try {
+      const answer = await post(endpoint, encodeCall(method, [this.#credentials()]), undefined, timeoutMs);
+      return answer.ok ? String(answer.value) : undefined;
+    } catch (error) {
+      if (error instanceof Unanswered) return undefined;
+      throw error;
+    }
+  }
+
+  async #call(kind: CallKind, method: string, args: readonly RpcArgument[]): Promise<string | number | boolean> {
+    const body = encodeCall(method, [this.#credentials(), ...args]);
+    const requestId = kind === "write" ? `${this.#name}:${++this.#sequence}` : undefined;
+    const answer = await this.#persist(kind, body, requestId);
+    if (!answer.ok) throw new CommandFailure(answer.message);
+    return answer.value;
+  }
+
+  /** Until there is an answer or the time is over. */
+  async #persist(kind: CallKind, body: string, requestId: string | undefined): Promise<RpcAnswer> {
+    const attemptMs = this.#options.attemptMs ?? ATTEMPT_MS[kind];
+    const retryForMs = this.#options.retryForMs ?? RETRY_FOR_MS[kind];
+    let failedAt: number | undefined;
+    for (;;) {
+      try {
+        return await post(this.endpoint, body, requestId, attemptMs);
+      } catch (error) {
+        if (!(error instanceof Unanswered)) throw error;
+        failedAt ??= performance.now();
+        const mayRepeat = kind !== "once" || !error.wasSent;
+        if (!mayRepeat || performance.now() - failedAt + PAUSE_MS > retryForMs) throw this.#given(error, kind);
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.7 + Math.random() * 0.6)));
+      }
+    }
+  }
+
+  #given(error: Unanswered, kind: CallKind): CommandFailure {
+    const doubt = error.wasSent && kind !== "read" ? "; it may have been done all the same" : "";
+    return new CommandFailure(`${error.message}${doubt}`);
+  }
+
+  #credentials(): string {
+    this.#session ??= this.#options.session();
+    return this.#session;
+  }
+}
+
+/** No answer came. `wasSent`: the request may have arrived. */
+class Unanswered extends Error {
+  readonly wasSent: boolean;
+
+  constructor(message: string, wasSent: boolean) {
+    super(message);
+    this.wasSent = wasSent;
+  }
+}
+
+async function post(
+  endpoint: string,
+  body: string,
+  requestId: string | undefined,
+  timeoutMs: number,
+): Promise<RpcAnswer> {
+  const { host, port } = whereTo(endpoint);
+  let text: string;
+  try {
+    const response = await fetch(endpoint, {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "text/xml", ...(requestId === undefined ? {} : { "Ringfence-Request": requestId }) },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    text = await response.text();
+    // 5xx: a box that is starting or has too much to do; the call was not taken.
+    if (response.status >= 500) throw new Unanswered(`${endpoint} answered with HTTP status ${response.status}`, false);
+    if (!response.ok) throw new CommandFailure(`${endpoint} answered with HTTP status ${response.status}`);
+  } catch (error) {
+    if (error instanceof Unanswered || error instanceof CommandFailure) throw error;
+    throw unanswered(error, host, port, timeoutMs);
+  }
+  try {
+    return decodeAnswer(text);
+  } catch (error) {
+    if (error instanceof XmlError) throw new CommandFailure(`${endpoint} answered with no XML-RPC: ${error.message}`);
+    throw error;
+  }
+}
+
+function unanswered(error: unknown, host: string, port: string, timeoutMs: number): Unanswered {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const isTimeout = error instanceof Error && error.name === "TimeoutError";
+  if (isTimeout) return new Unanswered(`No answer from ${host}:${port} within ${timeoutMs / 1000} s`, true);
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED") {
+    const why = `Connection refused - connect(2) for ${host}:${port}`;
+    return new Unanswered(`Failed to open TCP connection to ${host}:${port} (${why})`, false);
+  }
+  const unresolved = /ENOTFOUND|EAI_AGAIN|DNS|FailedToOpenSocket/.test(code);
+  const message = error instanceof Error ? error.message : String(error);
+  return new Unanswered(`Failed to call ${host}:${port} (${message})`, !unresolved);
+}
+
+/** Throws CommandFailure on an endpoint that is no URL. */
+function whereTo(endpoint: string): { readonly host: string; readonly port: string } {
+  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
+    throw new CommandFailure(`"${endpoint}" is not an endpoint: expected http://HOST:2633/RPC2`);
+  }
+  const url = new URL(endpoint);
+  return { host: url.hostname, port: url.port || (url.protocol === "https:" ? "443" : "80") };
+}

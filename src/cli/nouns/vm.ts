@@ -1,0 +1,345 @@
+import { lcmStateName, vmStateName } from "../../one/vm/states.ts";
+import type { XmlElement } from "../../one/xml.ts";
+import type { Command, Context, Program } from "../command.ts";
+import { allAt, at, numberAt, textAt } from "../document.ts";
+import { CommandFailure } from "../failure.ts";
+import { readTemplateFile } from "../files.ts";
+import {
+  formatDate,
+  formatDuration,
+  formatPermissions,
+  formatShortDuration,
+  formatSize,
+  formatTime,
+  templateLines,
+} from "../format.ts";
+import {
+  forEachObject,
+  type Kind,
+  LIST_OPTIONS,
+  listObjects,
+  Page,
+  resolveId,
+  SHOW_OPTIONS,
+  showObject,
+} from "../objects.ts";
+import type { Option } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
+import { hostOf, vmTable } from "./vm-table.ts";
+
+export const VM: Kind = { method: "vm", element: "VM", isOwned: true };
+
+export function printVm(terminal: Terminal, vm: XmlElement): void {
+  const page = new Page(terminal, 20, 0);
+  page.title(`VIRTUAL MACHINE ${textAt(vm, "ID")} INFORMATION`);
+  page.field("ID", textAt(vm, "ID"));
+  page.field("NAME", textAt(vm, "NAME"));
+  page.field("USER", textAt(vm, "UNAME"));
+  page.field("GROUP", textAt(vm, "GNAME"));
+  page.field("STATE", vmStateName(numberAt(vm, "STATE")));
+  page.field("LCM_STATE", lcmStateName(numberAt(vm, "LCM_STATE")));
+  page.field("LOCK", "None");
+  page.field("RESCHED", textAt(vm, "RESCHED") === "1" ? "Yes" : "No");
+  printPlace(page, vm);
+  page.field("START TIME", formatTime(numberAt(vm, "STIME")));
+  page.field("END TIME", formatTime(numberAt(vm, "ETIME")));
+  page.field("DEPLOY ID", textAt(vm, "DEPLOY_ID") || "-");
+  page.line();
+  printMonitoring(page, at(vm, "MONITORING"));
+  page.line();
+  page.line();
+  page.section("PERMISSIONS");
+  for (const whose of ["OWNER", "GROUP", "OTHER"] as const) page.field(whose, formatPermissions(vm, whose));
+  printDisks(page, vm);
+  printNics(page, vm);
+  printHistory(page, vm, terminal.now() / 1000);
+  const user = templateLines(at(vm, "USER_TEMPLATE"));
+  if (user.length > 0) {
+    page.line();
+    page.section("USER TEMPLATE");
+    page.lines(user);
+  }
+  page.line();
+  page.section("VIRTUAL MACHINE TEMPLATE");
+  page.lines(templateLines(at(vm, "TEMPLATE"), SHOWN_AS_TABLES));
+}
+
+/** Attributes of TEMPLATE that have a table of their own. */
+const SHOWN_AS_TABLES = ["DISK", "NIC", "NIC_ALIAS", "SNAPSHOT", "SECURITY_GROUP_RULE", "PCI"];
+
+function printPlace(page: Page, vm: XmlElement): void {
+  const [last] = allAt(vm, "HISTORY_RECORDS", "HISTORY").slice(-1);
+  if (last === undefined || hostOf(vm) === "") return;
+  page.field("HOST", textAt(last, "HOSTNAME"));
+  page.field("CLUSTER ID", textAt(last, "CID"));
+  page.field("CLUSTER", numberAt(last, "CID") === 0 ? "default" : textAt(last, "CID"));
+}
+
+const kilobytes = (value: string): string => formatSize(Math.floor(Number(value) / 1024));
+const plain = (value: string): string => value;
+
+/** What a sample may hold, in OpenNebula's order. */
+const METRICS: readonly (readonly [name: string, show: (value: string) => string])[] = [
+  ["CPU", plain],
+  ["MEMORY", (value) => formatSize(Number(value))],
+  ["NETTX", kilobytes],
+  ["NETTX_BW", kilobytes],
+  ["NETRX", kilobytes],
+  ["NETRX_BW", kilobytes],
+  ["DISKRDBYTES", kilobytes],
+  ["DISKRDBYTES_BW", kilobytes],
+  ["DISKRDIOPS", plain],
+  ["DISKRDIOPS_BW", plain],
+  ["DISKWRBYTES", kilobytes],
+  ["DISKWRBYTES_BW", kilobytes],
+  ["DISKWRIOPS_BW", plain],
+  ["DISKWRIOPS", plain],
+  ["GPU_COUNT", plain],
+  ["GPU_UTILIZATION", plain],
+  ["GPU_MEMORY_UTILIZATION", plain],
+  ["GPU_MEMORY_FREE", plain],
+  ["GPU_POWER_USAGE", plain],
+];
+
+function printMonitoring(page: Page, sample: XmlElement | undefined): void {
+  const value = (name: string): string => (sample === undefined ? "" : textAt(sample, name));
+  const time = Number(value("TIMESTAMP")) || 0;
+  page.section(`VIRTUAL MACHINE MONITORING [${time === 0 ? "-" : formatDate(time)}]`);
+  const line = (cells: readonly string[]): string =>
+    cells.map((cell, index) => cell.slice(0, index === 0 ? 20 : 15).padEnd(index === 0 ? 20 : 15)).join(" ");
+  page.tableHead(line(["METRIC", "VALUE", "FORECAST", "FORECAST_FAR"]));
+  for (const [name, show] of METRICS) {
+    page.line(line([name, value(name) === "" ? "-" : show(value(name)), "-", "-"]).trimEnd());
+  }
+}
+
+function printDisks(page: Page, vm: XmlElement): void {
+  const disks = allAt(vm, "TEMPLATE", "DISK");
+  const context = at(vm, "TEMPLATE/CONTEXT");
+  if (disks.length === 0 && context === undefined) return;
+  page.line();
+  page.section("VM DISKS");
+  page.tableHead(" ID DATASTORE  TARGET IMAGE                               SIZE      TYPE SAVE");
+  const line = (cells: readonly [string, string, string, string, string, string, string]): void => {
+    const [id, datastore, target, image, size, type, save] = cells;
+    page.line(
+      `${id.padStart(3)} ${datastore.slice(0, 10).padEnd(10)} ${target.slice(0, 6).padEnd(6)} ${image.slice(0, 35).padEnd(35)} ${size.padEnd(9)} ${type.padEnd(4)} ${save.padStart(4)}`.trimEnd(),
+    );
+  };
+  for (const disk of disks) {
+    const mb = numberAt(disk, "SIZE");
+    line([
+      textAt(disk, "DISK_ID"),
+      textAt(disk, "DATASTORE") || "-",
+      textAt(disk, "TARGET") || "-",
+      textAt(disk, "IMAGE") || textAt(disk, "SOURCE") || "-",
+      `-/${mb === 0 ? "-" : formatSize(mb, "M")}`,
+      (textAt(disk, "TYPE") || "file").toLowerCase(),
+      textAt(disk, "SAVE") === "YES" || textAt(disk, "PERSISTENT") === "YES" ? "YES" : "NO",
+    ]);
+  }
+  if (context !== undefined)
+    line([textAt(context, "DISK_ID"), "-", textAt(context, "TARGET"), "CONTEXT", "-/-", "-", "-"]);
+}
+
+function printNics(page: Page, vm: XmlElement): void {
+  const nics = allAt(vm, "TEMPLATE", "NIC");
+  if (nics.length === 0) return;
+  page.line();
+  page.section("VM NICS");
+  page.tableHead(" ID NETWORK              BRIDGE       IP              MAC               PCI_ID  ");
+  nics.forEach((nic, index) => {
+    const cells = [
+      (textAt(nic, "NIC_ID") || String(index)).padStart(3),
+      (textAt(nic, "NETWORK") || "-").slice(0, 20).padEnd(20),
+      (textAt(nic, "BRIDGE") || "-").slice(0, 12).padEnd(12),
+      (textAt(nic, "IP") || "-").padEnd(15),
+      textAt(nic, "MAC").padEnd(17),
+      textAt(nic, "PCI_ID"),
+    ];
+    page.line(cells.join(" ").trimEnd());
+  });
+}
+
+/** OpenNebula's numbers of history actions that this version makes. */
+const ACTIONS: Readonly<Record<number, string>> = {
+  0: "none",
+  1: "migrate",
+  2: "live-migrate",
+  23: "terminate",
+  24: "terminate-hard",
+  16: "poweroff",
+  17: "poweroff-hard",
+  18: "recover",
+};
+
+function printHistory(page: Page, vm: XmlElement, now: number): void {
+  const records = allAt(vm, "HISTORY_RECORDS", "HISTORY");
+  if (records.length === 0) return;
+  page.line();
+  page.section("VIRTUAL MACHINE HISTORY");
+  page.tableHead("SEQ UID  REQ   HOST         ACTION       DS           START        TIME     PROLOG");
+  for (const record of records) {
+    const start = numberAt(record, "STIME");
+    const prologStart = numberAt(record, "PSTIME");
+    const prolog = prologStart === 0 ? 0 : (numberAt(record, "PETIME") || now) - prologStart;
+    const uid = textAt(record, "UID");
+    const cells = [
+      textAt(record, "SEQ").padStart(3),
+      (uid === "" || uid === "-1" ? "-" : uid).padEnd(4),
+      (textAt(record, "REQUEST_ID") === "" || textAt(record, "REQUEST_ID") === "-1"
+        ? "-"
+        : textAt(record, "REQUEST_ID")
+      )
+        .slice(0, 5)
+        .padEnd(5),
+      textAt(record, "HOSTNAME").slice(0, 12).padEnd(12),
+      (ACTIONS[numberAt(record, "ACTION")] ?? textAt(record, "ACTION")).slice(0, 12).padEnd(12),
+      textAt(record, "DS_ID").padStart(2),
+      formatTime(start).padStart(15),
+      formatDuration((numberAt(record, "ETIME") || now) - start).padStart(11),
+      formatShortDuration(prolog).padStart(10),
+    ];
+    page.line(cells.join(" "));
+  }
+}
+
+const action =
+  (name: string, hardName = ""): Command["run"] =>
+  (context) =>
+    forEachObject(context, VM, (id) =>
+      context.rpc.write("one.vm.action", hardName !== "" && context.options.has("hard") ? hardName : name, id),
+    );
+
+const HARD: readonly Option[] = [{ name: "hard", text: "Does not communicate with the guest OS" }];
+
+/** Verbs that go to the front-end all the same, so that its own words say why not. */
+const REFUSED: readonly (readonly [name: string, options: readonly Option[]])[] = [
+  ["suspend", []],
+  ["stop", []],
+  ["undeploy", HARD],
+  ["reboot", HARD],
+];
+
+/** The numbers that `one.vm.recover` takes. */
+const RECOVERIES = ["failure", "success", "retry", "delete", "recreate"] as const;
+
+async function recover(context: Context): Promise<void> {
+  const given = RECOVERIES.filter((name) => context.options.has(name));
+  const [one] = given;
+  if (one === undefined || given.length > 1)
+    throw new CommandFailure(`Need one of ${RECOVERIES.map((name) => `--${name}`).join(", ")}`);
+  await forEachObject(context, VM, (id) => context.rpc.write("one.vm.recover", id, RECOVERIES.indexOf(one)));
+}
+
+async function create({ rpc, terminal, options, words }: Context): Promise<void> {
+  const name = options.get("name");
+  const text = readTemplateFile(words[0] ?? "-", terminal);
+  const source = name === undefined ? text : `${text}\nNAME="${name.replace(/["\\]/g, "\\$&")}"\n`;
+  terminal.out(`ID: ${await rpc.write("one.vm.allocate", source, options.has("hold"))}\n`);
+}
+
+async function deploy(context: Context): Promise<void> {
+  const { rpc, options, words } = context;
+  const host = await resolveId(context, { method: "host", element: "HOST", isOwned: false }, words[1] ?? "");
+  const datastore =
+    words[2] === undefined
+      ? -1
+      : await resolveId(context, { method: "datastore", element: "DATASTORE", isOwned: true }, words[2]);
+  await forEachObject(context, VM, (id) => rpc.write("one.vm.deploy", id, host, options.has("enforce"), datastore));
+}
+
+function verb(name: string, text: string, options: readonly Option[] = [], hardName = ""): Command {
+  return { name, words: "<ids>", text, options, example: `onevm ${name} web`, run: action(name, hardName) };
+}
+
+export const VM_PROGRAM: Program = {
+  name: "onevm",
+  text: "Virtual machines.",
+  commands: [
+    {
+      name: "create",
+      words: "[<file>]",
+      text: "Creates a new VM from the given template or from standard input",
+      options: [
+        { name: "name", value: "name", text: "Name of the new VM" },
+        { name: "hold", text: "Creates the new VM on hold state instead of pending" },
+      ],
+      example: "onevm create web.template",
+      run: create,
+    },
+    {
+      name: "list",
+      words: "[<filterflag>]",
+      text: "Lists VMs in the pool",
+      options: LIST_OPTIONS,
+      example: "onevm list --filter HOST=hv1",
+      run: (context) => listObjects(context, VM, vmTable(context.terminal)),
+    },
+    {
+      name: "show",
+      words: "<vmid>",
+      text: "Shows information for the given VM",
+      options: SHOW_OPTIONS,
+      example: "onevm show web",
+      run: (context) => showObject(context, VM, (vm) => printVm(context.terminal, vm)),
+    },
+    {
+      name: "deploy",
+      words: "<ids> <hostid> [<datastoreid>]",
+      text: "Deploys the given VM in the specified Host.",
+      options: [{ name: "enforce", text: "Enforce that the Host has capacity" }],
+      example: "onevm deploy web hv1",
+      run: deploy,
+    },
+    verb("terminate", "Terminates the given VM: its guest is asked to shut down", HARD, "terminate-hard"),
+    verb("poweroff", "Powers off the given VM", HARD, "poweroff-hard"),
+    verb("resume", "Resumes the execution of the saved VM"),
+    verb("hold", "Sets the given VM on hold"),
+    verb("release", "Releases a VM on hold"),
+    verb("resched", "Asks the scheduler for another Host"),
+    verb("unresched", "Takes that back"),
+    ...REFUSED.map(([name, options]) =>
+      verb(name, "Known to OpenNebula; the front-end of this version refuses it", options, `${name}-hard`),
+    ),
+    verb("resubmit", "Starts a lost VM again, where the scheduler finds room, once it is certain that it is off"),
+    {
+      name: "recover",
+      words: "<ids>",
+      text: "Recovers a stuck VM that is waiting for a driver operation",
+      options: [
+        { name: "failure", text: "The operation has failed" },
+        { name: "success", text: "The operation was successful" },
+        { name: "retry", text: "Do the operation again" },
+        { name: "delete", text: "No recovery possible, delete the VM" },
+        { name: "recreate", text: "No recovery possible, delete and recreate the VM" },
+      ],
+      example: "onevm recover web --retry",
+      run: recover,
+    },
+    {
+      name: "rename",
+      words: "<vmid> <name>",
+      text: "Renames the given VM",
+      example: "onevm rename 3 web",
+      run: async (context) =>
+        void (await context.rpc.write(
+          "one.vm.rename",
+          await resolveId(context, VM, context.words[0] ?? ""),
+          context.words[1] ?? "",
+        )),
+    },
+    {
+      name: "update",
+      words: "<vmid> [<file>]",
+      text: "Replaces the user template of the VM by that of the file or of standard input.",
+      options: [{ name: "append", short: "a", text: "Append new attributes to the current template" }],
+      example: "onevm update web web.attributes --append",
+      run: async (context) => {
+        const id = await resolveId(context, VM, context.words[0] ?? "");
+        const text = readTemplateFile(context.words[1] ?? "-", context.terminal);
+        await context.rpc.write("one.vm.update", id, text, context.options.has("append") ? 1 : 0);
+      },
+    },
+  ],
+};

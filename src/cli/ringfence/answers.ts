@@ -1,0 +1,106 @@
+import { CommandFailure } from "../failure.ts";
+
+/** What `ringfence.status` answers; the box that was asked speaks for itself. */
+export interface BoxStatus {
+  readonly box: { readonly raftId: string; readonly serverId: number; readonly name: string };
+  readonly cluster: {
+    readonly role: string;
+    readonly term: number;
+    readonly leader?: string;
+    readonly commit: number;
+    readonly applied: number;
+    readonly lastIndex: number;
+    /** Lease that is left, ms; 0 on a follower. */
+    readonly leaseMs: number;
+    readonly longestTurnMs: number;
+    readonly members: readonly Member[];
+  };
+  readonly vip: Vip | null;
+  readonly hosts: readonly HostConnection[];
+  /** On the leader only. */
+  readonly levels: readonly Level[];
+  readonly readiness: readonly Readiness[];
+}
+
+export interface Member {
+  readonly serverId: number;
+  readonly name: string;
+  readonly raftId: string;
+  readonly peerAddress: string;
+  readonly isVoter: boolean;
+  readonly isReachable: boolean;
+  /** Last entry that the leader knows to be in its log; null where that is not known. */
+  readonly match: number | null;
+}
+
+export interface Vip {
+  readonly holding: boolean;
+  readonly leadership: string;
+  readonly claim: string;
+  readonly leaseRemainingMs: number;
+  readonly isTableSound: boolean;
+  readonly addresses: readonly { readonly interface: string; readonly address: string; readonly prefix: number }[];
+  readonly incidents: Readonly<Record<string, number>>;
+}
+
+export interface HostConnection {
+  readonly hostId: number;
+  readonly state: string;
+  readonly reason: string;
+  /** libvirt's UUID of the machine; "" before it was read. */
+  readonly uuid: string;
+}
+
+export interface Level {
+  readonly hostId: number;
+  readonly kind: string;
+  readonly inference: {
+    readonly kind: string;
+    readonly answerAgeMs?: number;
+    readonly degraded?: string;
+    readonly reason?: string;
+  };
+}
+
+export interface Readiness {
+  readonly hostId: number;
+  readonly isReady: boolean;
+  readonly reason: string;
+  readonly findings: readonly string[];
+  readonly power: string;
+  /** 32 hex digits; "" before it was read. */
+  readonly guid: string;
+  readonly ageMs: number;
+}
+
+/** What `ringfence.fence.status` answers. */
+export interface FenceStatus {
+  readonly armed: boolean;
+  readonly changedBy: string;
+  readonly why: string;
+  readonly hosts: readonly FencedHost[];
+}
+
+export interface FencedHost {
+  readonly id: number;
+  readonly name: string;
+  readonly state: string;
+  readonly attempt: number;
+  readonly reason: string;
+  readonly confirmedBy: string;
+  readonly evidence: readonly unknown[];
+  readonly proofs: readonly unknown[];
+  readonly binding: { readonly guid: string; readonly uuid: string; readonly boundBy: string } | null;
+}
+
+/**
+ * An answer of a box as what it should be: boxes and commands are of one release, so only the outer form is looked at.
+ * `part` must be there.
+ */
+export function readAnswer<T extends object>(text: string, part: keyof T & string): T {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== "object" || value === null || !(part in value)) {
+    throw new CommandFailure(`The answer has no "${part}": is this box of another release than the command?`);
+  }
+  return value as T;
+}

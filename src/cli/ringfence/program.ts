@@ -1,0 +1,144 @@
+import type { Context, Program } from "../command.ts";
+import { CommandFailure } from "../failure.ts";
+import { resolveId } from "../objects.ts";
+import type { Option } from "../options.ts";
+
+const JSON_OPTION: Option = { name: "json", short: "j", text: "As JSON, for programs" };
+const YES: Option = { name: "yes", text: "Ask nothing" };
+
+async function status({ rpc, terminal, options }: Context): Promise<void> {
+  const { look } = await import("./look.ts");
+  const view = await look(rpc);
+  if (options.has("json")) return terminal.out(`${JSON.stringify(view, null, 2)}\n`);
+  (await import("./status.ts")).printStatus(terminal, view);
+}
+
+async function moveLeader({ rpc, terminal, words }: Context): Promise<void> {
+  const server = words[0] ?? "-1";
+  if (!/^(-1|\d+)$/.test(server))
+    throw new CommandFailure(`"${server}" is not the number of a server: onezone show 0 lists them`);
+  await rpc.once("ringfence.leader.move", Number(server));
+  terminal.out("Leadership and the VIP have moved.\n");
+}
+
+async function trustHost(context: Context): Promise<void> {
+  const id = await resolveId(context, { method: "host", element: "HOST", isOwned: false }, context.words[0] ?? "");
+  await context.rpc.once("ringfence.host.trust", id);
+  context.terminal.out(`The ssh key of host ${id} is forgotten: the next connection keeps the key that it meets.\n`);
+}
+
+export const RINGFENCE_PROGRAM: Program = {
+  name: "ringfence",
+  text: "What OpenNebula has no word for: the boxes, their VIP, and fencing.",
+  commands: [
+    {
+      name: "status",
+      words: "",
+      text: "Shows boxes, leader, VIP, hosts and their BMCs",
+      options: [JSON_OPTION],
+      example: "ringfence status",
+      run: status,
+    },
+    {
+      name: "join",
+      words: "[<token>]",
+      text: "On a new box: joins the cluster that made the token; without one it is read from standard input",
+      example: "ringfence join rf1.eyJ…",
+      run: async (context) => (await import("./join.ts")).join(context),
+    },
+    {
+      name: "join-token",
+      words: "<serverid>",
+      text: "A new token for a server of the zone: once, within an hour",
+      example: "ringfence join-token 2",
+      run: async (context) => (await import("./join.ts")).joinToken(context),
+    },
+    {
+      name: "ssh-key",
+      words: "",
+      text: "The cluster's public ssh key, for authorized_keys of the hypervisors",
+      example: "ringfence ssh-key >> /root/.ssh/authorized_keys",
+      run: async ({ rpc, terminal }) => terminal.out(`${(await rpc.read("ringfence.sshkey")).trim()}\n`),
+    },
+    {
+      name: "fence status",
+      words: "",
+      text: "What fencing knows of every host, with evidence and proofs",
+      options: [JSON_OPTION],
+      example: "ringfence fence status",
+      run: async (context) => (await import("./fence.ts")).fenceStatus(context),
+    },
+    {
+      name: "fence arm",
+      words: "",
+      text: "Lets the cluster power hosts off",
+      example: "ringfence fence arm",
+      run: async (context) => (await import("./fence.ts")).arm(context),
+    },
+    {
+      name: "fence disarm",
+      words: "[<why>]",
+      text: "Forbids the cluster to power hosts off, as for work on the network",
+      example: 'ringfence fence disarm "switch is replaced"',
+      run: async (context) => (await import("./fence.ts")).disarm(context),
+    },
+    {
+      name: "fence confirm",
+      words: "[<hostid>]",
+      text: "A person who has looked says that a host is off; its name is asked for",
+      options: [
+        { name: "rack", value: "name", text: "All waiting hosts of this RACK" },
+        { name: "switch", value: "name", text: "All waiting hosts behind this SWITCH" },
+        { name: "pdu", value: "name", text: "All waiting hosts on this PDU" },
+        YES,
+      ],
+      example: "ringfence fence confirm hv1",
+      run: async (context) => (await import("./fence.ts")).confirm(context),
+    },
+    {
+      name: "fence bind",
+      words: "<hostid>",
+      text: "Binds a host's BMC to its machine after showing both numbers; without that nothing is fenced by itself",
+      options: [YES],
+      example: "ringfence fence bind hv1",
+      run: async (context) => (await import("./fence.ts")).bind(context),
+    },
+    {
+      name: "fence set",
+      words: "<hostid>",
+      text: "Sets how a host is powered off; its password is read from standard input",
+      options: [
+        { name: "address", value: "address", text: "Address of the BMC" },
+        { name: "user", value: "name", text: "User of the BMC" },
+        { name: "method", value: "method", text: "ipmi unless said otherwise" },
+        { name: "port", value: "port", text: "Port of the BMC" },
+        { name: "level", value: "n", text: "Which FENCE section, where there are several" },
+        { name: "privilege", value: "level", text: "OPERATOR, ADMINISTRATOR" },
+        { name: "cipher", value: "suite", text: "auto, 3 or 17" },
+      ],
+      example: "ringfence fence set hv1 --address 10.0.1.21 --user fence < password",
+      run: async (context) => (await import("./fence.ts")).setFence(context),
+    },
+    {
+      name: "host trust",
+      words: "<hostid>",
+      text: "Takes the ssh key that a host shows next, after it was installed anew",
+      example: "ringfence host trust hv1",
+      run: trustHost,
+    },
+    {
+      name: "leader move",
+      words: "[<serverid>]",
+      text: "Hands leadership and the VIP to another box",
+      example: "ringfence leader move 1",
+      run: moveLeader,
+    },
+    {
+      name: "config check",
+      words: "[<file>] [<boxfile>]",
+      text: "Reads the configuration as a box would: every problem with its line, or the proof of its timings",
+      example: "ringfence config check",
+      run: async (context) => (await import("./config-check.ts")).checkConfig(context),
+    },
+  ],
+};
