@@ -9,7 +9,7 @@ import {
   without,
 } from "../attributes.ts";
 import { statement, versionGuard } from "../change.ts";
-import { first, int, newId, plan, sameId, text, type WriteCommand } from "../method.ts";
+import { first, flag, int, newId, plan, sameId, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, resourceOf, takeId, takenId } from "../object.ts";
 import type { Query } from "../query.ts";
 import { CODE, cannotAllocate, noSuch, type Refusal, refusal } from "../refusal.ts";
@@ -97,7 +97,7 @@ export const updateTemplate: WriteCommand<TemplateUpdate> = {
   },
 };
 
-/** `one.template.delete(id)` → id. Its images stay; a client that asks for them gone too is told so. */
+/** `one.template.delete(id, images)` → id. Its images stay; a client that asks for them gone too is refused. */
 export const deleteTemplate: WriteCommand = {
   kind: "write",
   result: sameId,
@@ -108,6 +108,9 @@ export const deleteTemplate: WriteCommand = {
     if (row === undefined) return noSuch(TEMPLATE.noun, int(args, 0));
     const denied = authorize(caller, ["MANAGE", resourceOf(TEMPLATE, row)]);
     if (denied !== undefined) return denied;
+    if (flag(args, 1)) {
+      return refusal(CODE.action, "Cannot delete the images of a template with it: delete them one by one", row.id);
+    }
     return plan({
       guards: [versionGuard("template", row)],
       statements: [statement("DELETE FROM template WHERE id=?", row.id)],

@@ -149,6 +149,7 @@ export const deployVm: WriteCommand = {
     const host = first<HostRow>(rows, 1);
     if (vm === undefined) return noSuch(VM.noun, int(args, 0));
     if (host === undefined) return noSuch("host", int(args, 1));
+    if (int(args, 3) !== -1 && int(args, 3) !== SYSTEM_DATASTORE) return noSuch("system datastore", int(args, 3));
     const denied = authorize(
       caller,
       ["ADMIN", resourceOf(VM, vm)],
@@ -174,6 +175,9 @@ function deploy(vm: VmRow, host: HostRow, enforce: boolean, { now }: Context): P
 }
 
 const HOST_MONITORED = 2;
+
+/** VMs run on the one system datastore that there is. */
+const SYSTEM_DATASTORE = 0;
 
 /** `one.vm.update(id, user template, 0 replace | 1 append)` → id. */
 export const updateVm: WriteCommand = {

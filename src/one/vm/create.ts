@@ -51,6 +51,7 @@ export const instantiateTemplate: WriteCommand<Instance> = {
   kind: "write",
   result: newId,
   parse: (args) => {
+    if (flag(args, 4)) return cannotAllocate(VM.noun, "A persistent copy of the template is not supported");
     const extra = parseTemplate(text(args, 3));
     if (isTemplateError(extra)) return cannotAllocate(VM.noun, extra.error);
     return { templateId: int(args, 0), name: text(args, 1), hold: flag(args, 2), extra };

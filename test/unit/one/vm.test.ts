@@ -84,6 +84,14 @@ test("a VM that cannot be built is refused with OpenNebula's texts", async () =>
   assert.match(await why("CPU=[A=1"), "Parse error");
 });
 
+test("what would be done by halves is refused, not left out in silence", async () => {
+  await box.value("one.template.allocate", "NAME=small\nCPU=1\nMEMORY=64");
+  assert.match((await box.call("one.template.instantiate", 0, "", false, "", true)).text, "not supported");
+  assert.match((await box.call("one.template.delete", 0, true)).text, "delete them one by one");
+  assert.ok((await box.call("one.template.delete", 0, false)).ok);
+  assert.is((await box.call("one.template.info", 0)).code, 1024);
+});
+
 test("raw libvirt, an emulator or a file by name are an administrator's", async () => {
   await box.value("one.user.allocate", "ann", "annpw", "core");
   const ann = (template: string) => box.callAs("ann:annpw", "one.vm.allocate", template, false);
@@ -100,7 +108,8 @@ test("deploy: right state, right host, room when asked for", async () => {
   const deploy = (...args: readonly RpcArgument[]) => box.call("one.vm.deploy", ...args);
   assert.is((await deploy(9, 0, true)).text, "[one.vm.deploy] Error getting virtual machine [9].");
   assert.is((await deploy(0, 9, true)).text, "[one.vm.deploy] Error getting host [9].");
-  assert.ok((await deploy(0, 0, true)).ok);
+  assert.is((await deploy(0, 0, true, 7)).text, "[one.vm.deploy] Error getting system datastore [7].");
+  assert.ok((await deploy(0, 0, true, 0)).ok);
   assert.is(await phase(0), "BOOT");
   assert.match((await deploy(0, 0, true)).text, "This action is not available for state BOOT");
   assert.match((await deploy(1, 0, true)).text, "Not enough capacity in host h0");
