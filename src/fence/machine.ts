@@ -36,6 +36,8 @@ export interface FenceState {
   /** When the next alert of a standing HELD or FAILED is due. */
   readonly alertAt: number | undefined;
   readonly alertedReason: string;
+  /** The last alert and when it was given. */
+  readonly told: { readonly text: string; readonly at: number } | undefined;
   /** Until then a host that was dealt with and has just come back is not judged down by verdicts from before. */
   readonly returnGraceUntilAt: number;
   /** The failure that all of the above belongs to. */
@@ -123,6 +125,7 @@ export const COMMAND_DEADLINE_MS = 3_000;
 export const SETTLE_MS = COMMAND_DEADLINE_MS + 5_000;
 /** A standing hold or failure is told again this often. */
 export const ALERT_EVERY_MS = 60_000;
+const TELL_AGAIN_MS = 10_000;
 /** The longest pause between two rounds of tries. */
 export const BACK_OFF_MS_MAX = 60_000;
 const BACK_OFF_MS_FIRST = 1_000;
@@ -150,6 +153,7 @@ export function createFence(hostId: number, epoch: number, now: number): FenceSt
     againAt: now,
     alertAt: undefined,
     alertedReason: "",
+    told: undefined,
     returnGraceUntilAt: now,
     failureNumber: 0,
   };
@@ -162,6 +166,22 @@ export function isSettled(state: FenceState, record: FenceRow, now: number): boo
 }
 
 export function step(state: FenceState, event: FenceEvent, now: number): Step {
+  return tellOnce(react(state, event, now), now);
+}
+
+/** An arrow that has to be proposed again does not tell its alert again. */
+function tellOnce(result: Step, now: number): Step {
+  let { told } = result.state;
+  const effects = result.effects.filter((effect) => {
+    if (effect.kind !== "alert") return true;
+    if (told?.text === effect.text && now - told.at < TELL_AGAIN_MS) return false;
+    told = { text: effect.text, at: now };
+    return true;
+  });
+  return { state: { ...result.state, told }, effects };
+}
+
+function react(state: FenceState, event: FenceEvent, now: number): Step {
   switch (event.kind) {
     case "looked":
       return looked(state, event.look, now);
@@ -241,6 +261,7 @@ function newFailure(state: FenceState, record: FenceRow, now: number): FenceStat
   return {
     ...createFence(state.hostId, state.epoch, state.startedAt),
     busy: state.busy,
+    told: state.told,
     // An earlier leader's record: its first off was before our start.
     firstOffAt: !isOurs && record.off_epoch > 0 ? state.startedAt : undefined,
     notBeforeAt: now,

@@ -66,7 +66,8 @@ export async function surveyHosts(
     const binding = bindingOf.get(host.id);
     const isAsked = !isOver && (judgement.verdict === "down" || judgement.verdict === "isolated");
     const capacity = isAsked ? await capacityWithout(ports, host, hosts) : undefined;
-    const isOutOfService = host.state === HOST_STATE.offline || host.state === HOST_STATE.disabled;
+    // Also a host that was only just added or enabled and was never heard: its address may be a typing mistake.
+    const isOutOfService = OUT_OF_SERVICE.has(host.state);
     const gates = !isAsked
       ? []
       : askGates({
@@ -95,7 +96,7 @@ export async function surveyHosts(
       judgement,
       gates,
       levels: levelsOf(configuration, methods),
-      // A host out of service without VMs loses nothing: no record of its silence.
+      // Out of service and without VMs: its silence loses nothing and is not put on the record.
       isDealtWith: isOver || (isOutOfService && capacity?.vms === 0),
       isFencingWaived: policy.isFencingWaived,
       wallAt,
@@ -105,6 +106,8 @@ export async function surveyHosts(
   }
   return { hosts: surveys };
 }
+
+const OUT_OF_SERVICE: ReadonlySet<number> = new Set([HOST_STATE.offline, HOST_STATE.disabled, HOST_STATE.init]);
 
 function isDealtWith(host: HostRow, record: FenceRow | undefined): boolean {
   return record?.state === "CLOSED" && host.state === HOST_STATE.error && host.error === lostReason(record.failure);

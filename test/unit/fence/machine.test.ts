@@ -228,6 +228,15 @@ test("without fencing, by --no-fencing, recovery begins at once and says so each
   assert.ok(kinds.includes("alert"));
 });
 
+test("an arrow that must be proposed again tells its alert once", () => {
+  const record: FenceRow = { ...PROVEN, state: "RECOVERING" };
+  const judgement = { ...DOWN, lastAnswerAt: 1_700 };
+  const first = look(machine({ firstOffAt: 1_500, contactAt: 1_600 }), { record, judgement });
+  assert.equal(first.kinds, ["propose", "alert"]);
+  const refused = step(first.state, { kind: "proposed", outcome: "unknown" }, 2_000).state;
+  assert.equal(look(refused, { record, judgement }, 2_100).kinds, ["propose"]);
+});
+
 test("the machine never changes the state that it was given", () => {
   const state = Object.freeze(machine({ isSessionOpen: true }));
   for (const record of [undefined, RECORD, SENT, PROVEN, HELD])
