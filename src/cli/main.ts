@@ -1,5 +1,5 @@
 /** All commands of a box: `main.ts onehost list`. The first word is the name of the program. */
-import { readFileSync, readSync } from "node:fs";
+import { readFileSync, readSync, writeSync } from "node:fs";
 import type { Program } from "./command.ts";
 import { run } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
