@@ -30,7 +30,8 @@ export interface ReadinessPorts {
   readonly methods: ReadonlyMap<string, FenceMethod>;
   readonly clock: Clock;
   unseal(text: string): string;
-  alert(text: string): void;
+  /** Where a state that cannot be read is told; without it the results grow old, which makes every host not ready. */
+  alert?(text: string): void;
 }
 
 export interface ReadinessDriver {
@@ -121,7 +122,7 @@ class Driver implements ReadinessDriver {
 
   #next(): void {
     this.#round = this.#checkDue()
-      .catch((error: unknown) => this.#ports.alert(`Cannot check the BMCs: ${errorChain(error)}`))
+      .catch((error: unknown) => this.#ports.alert?.(`Cannot check the BMCs: ${errorChain(error)}`))
       .finally(() => {
         if (!this.#abort.signal.aborted) this.#cancelTimer = this.#ports.clock.after(ROUND_MS, () => this.#next());
       });
