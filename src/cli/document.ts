@@ -1,4 +1,4 @@
-import type { XmlElement } from "../one/xml.ts";
+import { parseXml, type XmlElement } from "../one/xml.ts";
 
 /** The element at a path of names, the first of each name. */
 export function at(element: XmlElement, path: string): XmlElement | undefined {
@@ -59,15 +59,27 @@ export function indentXml(source: string): string {
 /** What `-j` and `-y` print: an element without content is an empty object, a name that is repeated is a list. */
 export type Tree = string | readonly Tree[] | { readonly [name: string]: Tree };
 
+/** Stands for an empty CDATA section while a document is parsed: a private character that no name or value has. */
+const EMPTY_TEXT = "\ue000";
+
 /** `listName`: the element that is a list even when there is one of it, as in a pool. */
-export function toTree(element: XmlElement, listName?: string): Tree {
-  if (element.children.length === 0) return element.text === "" ? {} : element.text;
+export function documentTree(source: string, listName?: string): Tree {
+  // OpenNebula's commands tell a value that is empty from an element that has nothing in it.
+  const root = parseXml(source.replaceAll("><![CDATA[]]><", `>${EMPTY_TEXT}<`));
+  return { [root.name]: toTree(root, listName) };
+}
+
+function toTree(element: XmlElement, listName?: string): Tree {
+  if (element.children.length === 0) {
+    if (element.text === EMPTY_TEXT) return "";
+    return element.text === "" ? {} : element.text;
+  }
   const tree: Record<string, Tree> = {};
   for (const child of element.children) {
     const value = toTree(child);
     const before = tree[child.name];
     if (before === undefined) tree[child.name] = child.name === listName ? [value] : value;
-    else tree[child.name] = Array.isArray(before) ? [...before, value] : [before, value];
+    else tree[child.name] = isList(before) ? [...before, value] : [before, value];
   }
   return tree;
 }

@@ -1,6 +1,6 @@
 import { parseXml, type XmlElement } from "../one/xml.ts";
 import type { Context } from "./command.ts";
-import { allAt, indentXml, renderJson, renderYaml, textAt, toTree } from "./document.ts";
+import { allAt, documentTree, indentXml, renderJson, renderYaml, textAt } from "./document.ts";
 import { CommandFailure } from "./failure.ts";
 import type { Option } from "./options.ts";
 import { printTable, type Table } from "./table.ts";
@@ -51,8 +51,7 @@ export const LIST_OPTIONS: readonly Option[] = [
 export function printDocument({ terminal, options }: Context, source: string, listName?: string): boolean {
   if (options.has("xml")) terminal.out(indentXml(source));
   else if (options.has("json") || options.has("yaml")) {
-    const root = parseXml(source);
-    const tree = { [root.name]: toTree(root, listName) };
+    const tree = documentTree(source, listName);
     terminal.out(options.has("json") ? `${renderJson(tree)}\n` : renderYaml(tree));
   } else return false;
   return true;

@@ -35,7 +35,7 @@ const TABLE: Table<XmlElement> = {
       cell: (one) => textAt(one, "NAME"),
     },
     { name: "SIZE", text: "Datastore total size", size: 5, cell: (one) => megabytes(numberAt(one, "TOTAL_MB")) },
-    { name: "AVAIL", text: "Datastore free size", size: 3, cell: available },
+    { name: "AVAIL", text: "Datastore free size", size: 3, left: true, cell: available },
     { name: "CLUSTERS", text: "Cluster IDs", size: 8, left: true, cell: (one) => ids(one, "CLUSTERS").join(",") },
     { name: "IMAGES", text: "Number of Images", size: 6, cell: (one) => String(ids(one, "IMAGES").length) },
     {
