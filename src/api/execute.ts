@@ -70,7 +70,7 @@ export class Executor {
     };
     this.#authenticator = new Authenticator(ports, this.#gate);
     this.#lead = new Lead(ports, this.#gate, this.#world);
-    this.#requestIds = new RequestIds(ports.appliedIndex());
+    this.#requestIds = new RequestIds(() => ports.appliedIndex());
     this.#roleChange = new ChangeWait((listener) => ports.onRole(listener), HELD_MAX);
     this.#appliedChange = new ChangeWait((listener) => ports.onApplied(listener), HELD_MAX);
   }

@@ -24,35 +24,55 @@ export function attemptId(requestId: string, attempt: number): string {
   return `try${attempt}-${requestId.slice(0, colon)}${requestId.slice(colon)}`;
 }
 
+/**
+ * A name is renewed after so many entries. The table forgets a client after 1,024 newer ones and answers a forgotten birth
+ * with *expired*; forgetting takes at least 1,024 entries, so a name renewed by then is never taken for a forgotten one.
+ */
+const RENEW_AFTER_ENTRIES = 512;
+
+interface Shard {
+  client: string;
+  /** Index of the last applied entry when the name was made. */
+  born: number;
+  next: number;
+  /** Sequences under way; a Set keeps the order of insertion, its first is the oldest. */
+  readonly open: Set<number>;
+}
+
 /** Makes ids `nonce-shard@born:sequence` for calls that came without one, so that none falls out of the table's window. */
 export class RequestIds {
-  readonly #clients: readonly string[];
-  readonly #next: number[] = new Array<number>(SHARDS).fill(1);
-  readonly #open: readonly Set<number>[] = Array.from({ length: SHARDS }, () => new Set<number>());
+  readonly #nonce = randomBytes(8).toString("hex");
+  readonly #appliedIndex: () => number;
+  readonly #shards: readonly Shard[];
   #turn = 0;
 
-  /** `born` is the applied index at the start: with it the table notices that it has forgotten this client. */
-  constructor(born: number) {
-    const nonce = randomBytes(8).toString("hex");
-    this.#clients = Array.from({ length: SHARDS }, (_, shard) => `${nonce}-${shard}@${born}`);
+  /** `appliedIndex` gives the last applied entry: a name carries it, so that the table notices a client it has forgotten. */
+  constructor(appliedIndex: () => number) {
+    this.#appliedIndex = appliedIndex;
+    this.#shards = Array.from({ length: SHARDS }, (_, shard) => ({ ...this.#name(shard), open: new Set<number>() }));
   }
 
   /** Undefined when every shard waits for an old request: too many writes are under way. Call `release` at its end. */
   take(): { readonly id: string; release(): void } | undefined {
     for (let tried = 0; tried < SHARDS; tried++) {
-      const shard = this.#turn;
-      this.#turn = (this.#turn + 1) % SHARDS;
-      const open = this.#open[shard];
-      const client = this.#clients[shard];
-      const sequence = this.#next[shard];
-      if (open === undefined || client === undefined || sequence === undefined) continue;
-      // A Set keeps the order of insertion: its first is the oldest.
+      const at = this.#turn;
+      this.#turn = (at + 1) % SHARDS;
+      const shard = this.#shards[at];
+      if (shard === undefined) continue;
+      if (shard.open.size === 0 && this.#appliedIndex() - shard.born >= RENEW_AFTER_ENTRIES)
+        Object.assign(shard, this.#name(at));
+      const { open, client, next: sequence } = shard;
       const [oldest] = open;
       if (oldest !== undefined && sequence - oldest >= WINDOW) continue;
-      this.#next[shard] = sequence + 1;
+      shard.next = sequence + 1;
       open.add(sequence);
       return { id: `${client}:${sequence}`, release: () => void open.delete(sequence) };
     }
     return undefined;
+  }
+
+  #name(shard: number): { client: string; born: number; next: number } {
+    const born = this.#appliedIndex();
+    return { client: `${this.#nonce}-${shard}@${born}`, born, next: 1 };
   }
 }

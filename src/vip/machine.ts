@@ -169,6 +169,10 @@ function meetConflict(
   mac: string,
   now: number,
 ): HolderStep {
+  // While another box leads, what announces the address is that box: it is this cluster's, and nobody has to be asked
+  // before it becomes ours. Should it have been a stranger after all, the probe beside the take finds it.
+  if (state.leadership === "follower" && state.claim.kind === "unproven")
+    return { state: { ...state, claim: { kind: "free" } }, effects: [] };
   const isProbing = state.claim.kind === "probing";
   // After a pause another box may hold the address by right: only a lease of now makes the other one foreign.
   const isLeading = state.confirmed !== undefined && now < state.confirmed.preparedAt + settings.leaseMs;

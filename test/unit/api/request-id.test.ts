@@ -10,7 +10,7 @@ const shardOf = (id: string): string => id.slice(0, id.indexOf(":"));
 const sequenceOf = (id: string): number => Number(id.slice(id.indexOf(":") + 1));
 
 test("ids are unlike, tell when their client was born, and are taken by the session table in every attempt", () => {
-  const ids = new RequestIds(77);
+  const ids = new RequestIds(() => 77);
   const sessions = new Sessions([], 0);
   const seen = new Set<string>();
   for (let n = 0; n < 1000; n++) {
@@ -28,7 +28,7 @@ test("ids are unlike, tell when their client was born, and are taken by the sess
 });
 
 test("a request that takes long never falls out of the table's window: its shard waits for it", () => {
-  const ids = new RequestIds(0);
+  const ids = new RequestIds(() => 0);
   const slow = ids.take();
   if (slow === undefined) throw new Error("none left");
   let highest = 0;
@@ -44,8 +44,20 @@ test("a request that takes long never falls out of the table's window: its shard
   assert.ok(after.some((id) => shardOf(id) === shardOf(slow.id) && sequenceOf(id) > highest));
 });
 
+test("names are renewed before the session table can have forgotten their birth, but never under an open request", () => {
+  let applied = 10;
+  const ids = new RequestIds(() => applied);
+  const early = Array.from({ length: 32 }, () => ids.take());
+  for (const taken of early.slice(1)) taken?.release();
+  applied += 512;
+  const late = Array.from({ length: 64 }, () => ids.take()?.id ?? "");
+  const open = shardOf(early[0]?.id ?? "");
+  assert.ok(late.some((id) => shardOf(id) === open));
+  assert.ok(late.filter((id) => shardOf(id) !== open).every((id) => id.includes("@522:")));
+});
+
 test("when every shard waits there are no ids: that is an answer", () => {
-  const ids = new RequestIds(0);
+  const ids = new RequestIds(() => 0);
   let count = 0;
   while (ids.take() !== undefined) count++;
   assert.is(count, 32 * 60);

@@ -131,6 +131,14 @@ test("the first claim waits for three probes, a later one does not, and power do
   ]);
 });
 
+test("a box that heard its cluster's holder announce the address takes it up without waiting for a probe", () => {
+  const box = createBox();
+  box.send({ kind: "conflict-seen", mac: "02:00:00:00:00:01", address: "10.3.3.2" });
+  box.beat();
+  box.send({ kind: "leader-ready", term: 5 });
+  assert.ok(box.holding);
+});
+
 test("a take is announced at 0, 100, 300, 1000 and 5000 ms, and in every interval", () => {
   const box = createBox();
   box.beat();
