@@ -18,7 +18,7 @@ export interface ProcessGroup {
 export function openProcessGroup(name: string): ProcessGroup {
   const path = `${ownGroup()}/${name}`;
   tried(`make the cgroup "${path}"`, () => {
-    mkdirSync(path, { recursive: true });
+    if (!existsSync(path)) mkdirSync(path);
     writeFileSync(`${path}/cgroup.procs`, ""); // Writable at all? An empty text moves nobody.
   });
   return {
@@ -36,7 +36,8 @@ function ownGroup(): string {
   const root = readFileSync("/proc/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
-    .find((fields) => fields[2] === "cgroup2")?.[1];
+    // The last one lies on top; one below another mount is listed and cannot be reached.
+    .findLast((fields) => fields[2] === "cgroup2" && existsSync(`${fields[1]}/cgroup.procs`))?.[1];
   const own = readFileSync("/proc/self/cgroup", "utf8")
     .split("\n")
     .find((line) => line.startsWith("0::"))

@@ -38,7 +38,8 @@ export interface WatchdogHandle {
  */
 export function openWatchdog(path: string, timeoutMs: number): WatchdogHandle {
   // A FIFO opened for writing only fails without a reader; the flag must be known before opening the real one.
-  const file = tried(`open the watchdog "${path}"`, () => openSync(path, openFlags(path)));
+  const flags = openFlags(path);
+  const file = tried(`open the watchdog "${path}"`, () => openSync(path, flags));
   const kind = fstatSync(file);
   if (!kind.isCharacterDevice() && !kind.isFIFO()) {
     closeSync(file);

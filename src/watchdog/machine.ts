@@ -351,9 +351,9 @@ function lateness(limits: WatchdogLimits, phase: Up, now: number): string | unde
     return waitedMs > limits.firstCheckInMs ? `no check-in ${seconds(waitedMs)} after its start` : undefined;
   }
   const silentMs = now - phase.heardAt;
-  if (silentMs > limits.lateMs) return `no check-in for ${seconds(silentMs)}`;
   const coreMs = now - phase.coreAliveAt;
-  return coreMs > limits.lateMs ? `its core thread is silent for ${seconds(coreMs)}` : undefined;
+  if (Math.max(silentMs, coreMs) <= limits.lateMs) return undefined;
+  return `no check-in for ${seconds(silentMs)}, its core thread is silent for ${seconds(coreMs)}`;
 }
 
 function append(effects: readonly WatchdogEffect[], result: WatchdogStep): WatchdogStep {

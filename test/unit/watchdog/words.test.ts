@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { readWatchdogConfig } from "../../../src/parts/watchdog-config.ts";
+import { parseCheckIn } from "../../../src/watchdog/check-in-line.ts";
+import {
+  describeLastEnd,
+  formatResetReason,
+  parseResetReason,
+  type ResetReason,
+} from "../../../src/watchdog/reset-reason.ts";
+
+const presumed: ResetReason = { reason: "presumed-watchdog", bootId: "a", at: "2026-01-02T03:04:05Z", detail: "why" };
+
+test("a check-in is taken only if all of it is sound", () => {
+  const good = { client: "main", pid: 7, coreAgeMs: 3, isStarted: false };
+  assert.equal(parseCheckIn(JSON.stringify(good)), { pid: 7, coreAgeMs: 3, isStarted: false });
+  for (const wrong of [
+    { ...good, client: "console" },
+    { ...good, pid: "7" },
+    { ...good, pid: 1.5 },
+    { ...good, pid: 1 },
+    { ...good, coreAgeMs: -1 },
+    { ...good, coreAgeMs: null },
+    { ...good, isStarted: 1 },
+    [],
+    null,
+    7,
+  ])
+    assert.is(parseCheckIn(JSON.stringify(wrong)), undefined, JSON.stringify(wrong));
+  for (const text of ["", "{", "main"]) assert.is(parseCheckIn(text), undefined);
+});
+
+test("a reset reason is read back; a torn one is none", () => {
+  const text = formatResetReason(presumed);
+  assert.equal(parseResetReason(text), presumed);
+  for (let length = 0; length < text.length - 1; length++)
+    assert.is(parseResetReason(text.slice(0, length)), undefined);
+  assert.is(parseResetReason("null"), undefined);
+  assert.is(parseResetReason('{"reason":"other","bootId":"","at":"","detail":""}'), undefined);
+});
+
+test("the last end is told apart: reset, controlled, lost supervisor, power, unknown", () => {
+  const stopped: ResetReason = { ...presumed, reason: "controlled-stop", detail: "" };
+  assert.match(describeLastEnd(presumed, "b", true), /^reset by the watchdog, says the device .*: why\)$/);
+  assert.match(describeLastEnd(presumed, "b", false), /^presumed watchdog, or the power failed/);
+  assert.match(describeLastEnd(presumed, "b", undefined), /^presumed watchdog, or the power failed/);
+  assert.match(describeLastEnd(presumed, "a", undefined), /^the supervisor ended without a word/);
+  assert.match(describeLastEnd(stopped, "b", undefined), /^controlled stop \(2026/);
+  assert.match(describeLastEnd(stopped, "a", undefined), /^controlled stop of the supervisor in this boot/);
+  assert.match(describeLastEnd(undefined, "a", undefined), /^no record/);
+  assert.match(describeLastEnd(undefined, "a", true), /^reset by the watchdog/);
+});
+
+test("the device is found in a sound configuration, in a broken one, and nowhere", () => {
+  const directory = mkdtempSync(join(tmpdir(), "watchdog-config-"));
+  const oned = join(directory, "oned.conf");
+  const box = join(directory, "box.conf");
+  const read = (onedText: string, boxText: string): ReturnType<typeof readWatchdogConfig> => {
+    writeFileSync(oned, onedText);
+    writeFileSync(box, boxText);
+    return readWatchdogConfig(oned, box);
+  };
+  const device = "/dev/watchdog0";
+  const section = `WATCHDOG = [ DEVICE = "${device}", TIMEOUT = 12 ]\n`;
+  const sound = { device, timeoutMs: 12_000, isBroken: false };
+  assert.equal(read("", section), sound);
+  assert.equal(read("NONSENSE = 1\n", section), { ...sound, isBroken: true });
+  assert.equal(read("", `${section}OTHER = [ A = \n`), { ...sound, isBroken: true });
+  assert.equal(read("", `WATCHDOG = [\n  TIMEOUT = 3,\n  DEVICE = ${device} ]\n`), {
+    ...{ device, timeoutMs: 30_000, isBroken: true },
+  });
+  assert.equal(read("X", `# ${section}`), { device: undefined, timeoutMs: 30_000, isBroken: true });
+  assert.is(read("", "").device, undefined);
+  rmSync(directory, { recursive: true });
+  assert.equal(readWatchdogConfig(oned, box), { device: undefined, timeoutMs: 30_000, isBroken: false });
+});
+
+test.run();
