@@ -74,9 +74,13 @@ const BMC_MOODS = [
   "keeps-on",
 ] as const;
 
-/** Runs one seed to its end or to the first broken promise. */
-export async function runSeed(seed: number, mutants: ReadonlySet<string> = new Set()): Promise<FencingRun> {
-  const world = new World(seed, mutants);
+/** Runs one seed to its end or to the first broken promise; `trace` is told what was written, sent and lost. */
+export async function runSeed(
+  seed: number,
+  mutants: ReadonlySet<string> = new Set(),
+  trace: (line: string) => void = () => {},
+): Promise<FencingRun> {
+  const world = new World(seed, mutants, trace);
   try {
     await world.run();
     return { ok: true, counters: world.counters };
@@ -129,7 +133,10 @@ class World {
   #now = 0;
   #failure: unknown;
 
-  constructor(seed: number, mutants: ReadonlySet<string>) {
+  readonly #trace: (line: string) => void;
+
+  constructor(seed: number, mutants: ReadonlySet<string>, trace: (line: string) => void) {
+    this.#trace = trace;
     this.#random = createPrng(seed);
     this.#mutants = mutants;
     this.#found();
@@ -237,6 +244,7 @@ class World {
     }
     this.#db.run("COMMIT");
     this.#count(kind);
+    this.#trace(`${this.#now} ${kind} ${change.tags.join(" ")}`);
     this.#applied(before, kind);
     this.#announce();
     return { kind: "done", index: 0, rows: [], changes: [] };
@@ -367,6 +375,7 @@ class World {
     const leader = this.#leader;
     if (leader === undefined) return;
     this.#count(`leader lost: ${how}`);
+    this.#trace(`${this.#now} leader ${leader.epoch} lost: ${how}`);
     leader.leaseEndsAt = this.#now + LEASE_MS;
     this.#leader = undefined;
     if (how === "crash") leader.state = "dead";
@@ -574,6 +583,7 @@ class World {
       return;
     }
     this.#count("off sent");
+    this.#trace(`${this.#now} off sent to host ${host.id} by leader ${leader.epoch}`);
     const wireMs = this.#isStorm() && this.#random.chance(0.15) ? this.#random.range(100, WIRE_MS_MAX) : 1;
     this.#at(this.#now + wireMs, () => this.#offArrives(host));
   }
@@ -598,12 +608,14 @@ class World {
   #powerDown(host: SimHost): void {
     if (!host.isPowered) return;
     host.isPowered = false;
+    this.#trace(`${this.#now} host ${host.id} is off`);
     host.domains.clear();
   }
 
   #powerUp(host: SimHost): void {
     if (host.isPowered) return;
     host.isPowered = true;
+    this.#trace(`${this.#now} host ${host.id} is on`);
     host.boot++;
     host.upSinceAt = this.#now;
     host.bootMs = this.#random.range(500, 3_000);
