@@ -94,7 +94,7 @@ class ConfigReader {
   add(file: ConfigFile): void {
     const parsed = parseSettings(file.text);
     if ("message" in parsed) {
-      this.#problems.push({ ...parsed, file: file.name });
+      this.#problems.push({ line: parsed.line, message: parsed.message, file: file.name });
       return;
     }
     const ownNames = new Set<string>();

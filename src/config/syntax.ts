@@ -1,7 +1,7 @@
 /**
- * The syntax that OpenNebula uses for oned.conf and for templates: `NAME = value`, `NAME = "value"` (may span lines,
- * `\"` and `\\` inside), `NAME = [ KEY = value, … ]`, `#` comments. An unquoted value ends at the line's end or a `#`, in a
- * vector also at `,` or `]`. Names are returned in upper case, as oned reads them; a name may be repeated.
+ * One setting of the syntax that OpenNebula uses for oned.conf and for templates: `NAME = value`, `NAME = "value"` (may
+ * span lines, `\"` and `\\` inside), `NAME = [ KEY = value, … ]`, `#` comments. An unquoted value ends at the line's end or
+ * a `#`, in a vector also at `,` or `]`. Names are returned in upper case, as oned reads them; a name may be repeated.
  */
 export interface Setting {
   readonly name: string;
@@ -22,20 +22,27 @@ export interface Problem {
   readonly message: string;
 }
 
+/** What cannot be read at all. A template is often one long line: there the column says it. */
+export interface SyntaxProblem extends Problem {
+  /** 1 … */
+  readonly column: number;
+}
+
 /** A configuration file is a few KiB; a VM template with a context script may be larger. */
 export const SOURCE_CHARACTERS_MAX = 1024 * 1024;
 
 /** The settings of a text in their order, or its first syntax error. */
-export function parseSettings(source: string): readonly Setting[] | Problem {
+export function parseSettings(source: string): readonly Setting[] | SyntaxProblem {
   if (source.length > SOURCE_CHARACTERS_MAX)
-    return { line: 1, message: `text of ${source.length} characters is over ${SOURCE_CHARACTERS_MAX}` };
+    return { line: 1, column: 1, message: `text of ${source.length} characters is over ${SOURCE_CHARACTERS_MAX}` };
   const reader = new Reader(source);
   const settings: Setting[] = [];
   for (reader.skip(); !reader.atEnd(); reader.skip()) {
     const line = reader.line;
     const name = reader.name();
     const value = name === undefined || !reader.take("=") ? undefined : reader.value();
-    if (name === undefined || value === undefined) return reader.problem ?? { line, message: "cannot be read" };
+    if (name === undefined || value === undefined)
+      return reader.problem ?? { line, column: 1, message: "cannot be read" };
     settings.push({ name, value, line });
   }
   return settings;
@@ -45,7 +52,7 @@ class Reader {
   readonly #source: string;
   #at = 0;
   line = 1;
-  problem: Problem | undefined;
+  problem: SyntaxProblem | undefined;
 
   constructor(source: string) {
     this.#source = source;
@@ -94,8 +101,11 @@ class Reader {
       }
       const line = this.line;
       const name = this.name();
-      if (name === undefined || !this.take("=")) return undefined;
-      this.#match(/[ \t]*/y);
+      if (name === undefined) return undefined;
+      // Inside of brackets a line's end is white space, also around "=".
+      this.skip();
+      if (!this.take("=")) return undefined;
+      this.skip();
       const value = this.#source[this.#at] === '"' ? this.#quoted() : this.#match(/[^\n#,\]]*/y).trim();
       if (value === undefined) return undefined;
       items.push({ name, value, line });
@@ -129,6 +139,7 @@ class Reader {
     const found = (rest.exec(this.#source)?.[0] ?? "").slice(0, 30);
     this.problem ??= {
       line: this.line,
+      column: this.#at - this.#source.lastIndexOf("\n", this.#at - 1),
       message: `${message}, found ${found === "" ? "the end of the line" : `"${found}"`}`,
     };
     return undefined;

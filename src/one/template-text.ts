@@ -1,105 +1,25 @@
-import type { Attribute, Attributes, TemplateError, Vector } from "./attributes.ts";
+import { parseSettings } from "../config/syntax.ts";
+import type { Attributes, TemplateError } from "./attributes.ts";
 
-/**
- * OpenNebula's template syntax: `NAME = value`, `NAME = "value"` (may span lines, `\"` and `\\` inside),
- * `NAME = [ KEY = value, … ]`, `#` comments. An unquoted value ends at the line's end, in a vector at `,` or `]`.
- */
+/** Reads OpenNebula's template syntax, which is that of its configuration, with what a document of XML can carry. */
 export function parseTemplateText(source: string): Attributes | TemplateError {
-  const reader = new Reader(source);
-  const attributes: Attribute[] = [];
-  try {
-    for (reader.skip(); !reader.atEnd(); reader.skip()) {
-      const name = reader.name();
-      reader.expect("=");
-      attributes.push({ name, value: reader.value() });
-    }
-  } catch (error) {
-    if (error instanceof SyntaxError) return { error: error.message };
-    throw error;
+  const settings = parseSettings(source);
+  if ("message" in settings) {
+    return { error: `Parse error: ${settings.message} at line ${settings.line}, column ${settings.column}` };
   }
-  return attributes;
+  for (const { name, value, line } of settings) {
+    if (value.length === 0 && typeof value !== "string") return wrong(`${name} has no keys`, line);
+    const names = typeof value === "string" ? [name] : [name, ...value.map((item) => item.name)];
+    // A colon is a prefix in XML, and readers of XML refuse one that is not declared.
+    const prefixed = names.find((one) => one.includes(":"));
+    if (prefixed !== undefined) return wrong(`a name cannot hold a colon: ${prefixed}`, line);
+  }
+  return settings.map(({ name, value }) => ({
+    name,
+    value: typeof value === "string" ? value : Object.fromEntries(value.map((item) => [item.name, item.value])),
+  }));
 }
 
-class Reader {
-  readonly #source: string;
-  #at = 0;
-
-  constructor(source: string) {
-    this.#source = source;
-  }
-
-  atEnd(): boolean {
-    return this.#at >= this.#source.length;
-  }
-
-  /** Over white space and comments. */
-  skip(): void {
-    this.#match(/(?:\s+|#[^\n]*)*/y);
-  }
-
-  name(): string {
-    const name = this.#match(/[A-Za-z_][A-Za-z0-9_.-]*/y);
-    if (name === "") this.#fail("an attribute's name");
-    return name.toUpperCase();
-  }
-
-  expect(character: string): void {
-    this.#match(/[ \t]*/y);
-    if (this.#source[this.#at] !== character) this.#fail(`"${character}"`);
-    this.#at++;
-  }
-
-  value(): string | Vector {
-    this.#match(/[ \t]*/y);
-    const first = this.#source[this.#at];
-    if (first === '"') return this.#quoted();
-    if (first === "[") return this.#vector();
-    return this.#match(/[^\n#]*/y).trim();
-  }
-
-  #vector(): Vector {
-    const vector: Record<string, string> = {};
-    this.#at++;
-    this.skip();
-    if (this.#source[this.#at] === "]") this.#fail("a key");
-    for (;;) {
-      const key = this.name();
-      this.skip();
-      this.expect("=");
-      this.skip();
-      vector[key] = this.#source[this.#at] === '"' ? this.#quoted() : this.#match(/[^,\]\n#"]*/y).trim();
-      this.skip();
-      const separator = this.#source[this.#at];
-      if (separator !== "," && separator !== "]") this.#fail('"," or "]"');
-      this.#at++;
-      if (separator === "]") return vector;
-      this.skip();
-    }
-  }
-
-  #quoted(): string {
-    const begin = this.#at;
-    const text = this.#match(/"(?:[^"\\]|\\[\s\S])*"/y);
-    if (text === "") {
-      this.#at = begin;
-      this.#fail("the closing quotation mark of the value that begins here");
-    }
-    return text.slice(1, -1).replace(/\\(["\\])/g, "$1");
-  }
-
-  #match(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const text = pattern.exec(this.#source)?.[0] ?? "";
-    this.#at += text.length;
-    return text;
-  }
-
-  #fail(expected: string): never {
-    const before = this.#source.slice(0, this.#at).split("\n");
-    const column = (before[before.length - 1] ?? "").length + 1;
-    const found = this.#source.slice(this.#at, this.#at + 12).split("\n")[0];
-    throw new SyntaxError(
-      `Parse error: expected ${expected}, found ${found ? `"${found}"` : "the end"} at line ${before.length}, column ${column}`,
-    );
-  }
+function wrong(what: string, line: number): TemplateError {
+  return { error: `Parse error: ${what} at line ${line}` };
 }

@@ -88,13 +88,15 @@ test("all problems are reported, not only the first", () => {
 test("syntax errors say what was expected and what was found", () => {
   assert.equal(parseSettings('A = [ B = "x" C = "y" ]'), {
     line: 1,
+    column: 15,
     message: '"," or "]" is expected, found "C = "y" ]"',
   });
   assert.equal(parseSettings('A = "never closed\nB = 2'), {
     line: 1,
+    column: 5,
     message: 'the closing " is missing, found ""never closed"',
   });
-  assert.equal(parseSettings("\n\n= 3"), { line: 3, message: 'a name is expected, found "= 3"' });
+  assert.equal(parseSettings("\n\n= 3"), { line: 3, column: 1, message: 'a name is expected, found "= 3"' });
 });
 
 test("a value may span lines, escape quotes and be followed by a comment", () => {

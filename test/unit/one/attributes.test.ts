@@ -45,6 +45,13 @@ EMPTY =
   ]);
 });
 
+test("inside of brackets a line may end anywhere", () => {
+  assert.equal(parsed('DISK = [\n A\n =\n 1\n ,\n B = "2"\n]\nCPU = 1'), [
+    { name: "DISK", value: { A: "1", B: "2" } },
+    { name: "CPU", value: "1" },
+  ]);
+});
+
 test("an XML template is read as the text form of it", () => {
   const xml = "<TEMPLATE><NAME>a &amp; b</NAME><DISK><IMAGE_ID><![CDATA[0]]></IMAGE_ID></DISK></TEMPLATE>";
   assert.equal(parsed(xml), [
@@ -54,11 +61,12 @@ test("an XML template is read as the text form of it", () => {
 });
 
 test("what is wrong is said with line and column", () => {
-  assert.is(fault("CPU=1\nMEMORY 64"), 'Parse error: expected "=", found "64" at line 2, column 8');
-  assert.match(fault('NAME="a'), /closing quotation mark.*line 1, column 6/);
-  assert.match(fault('DISK=[A="1" B=2]'), /expected "," or "\]", found "B=2\]" at line 1, column 13/);
-  assert.match(fault("DISK=[]"), /expected a key/);
-  assert.match(fault("=1"), /expected an attribute's name/);
+  assert.is(fault("CPU=1\nMEMORY 64"), 'Parse error: "=" is expected, found "64" at line 2, column 8');
+  assert.match(fault('NAME="a'), /the closing " is missing.*line 1, column 6/);
+  assert.match(fault('DISK=[A="1" B=2]'), /"," or "\]" is expected, found "B=2\]" at line 1, column 13/);
+  assert.match(fault("DISK=[]"), /DISK has no keys at line 1/);
+  assert.match(fault("=1"), /a name is expected/);
+  assert.match(fault("CPU=1\nNIC=[A:B=1]"), /cannot hold a colon: A:B at line 2/);
   assert.match(fault("<TEMPLATE><A></TEMPLATE>"), /unexpected <\/TEMPLATE>/);
 });
 
