@@ -3,7 +3,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
-import { monotonicMs } from "../support/rack/command.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { judgeHolders } from "../support/rack/watch/judge.ts";
 import { giveToken, isWhole, leaderOf, level, logOf, openStage, type Stage, wrongWrites } from "./product-stage.ts";
@@ -63,7 +62,6 @@ test("main killed at any moment, leader and followers, is restarted and no write
     await isWhole(stage, boxes);
   }
   const written = await stage.client.stopWriting();
-  await isWhole(stage, boxes);
   assert.ok(written.acknowledged.length > 100, `${written.acknowledged.length} writes`);
   assert.equal(await wrongWrites(stage, boxes, written), []);
   assert.is(judgeHolders(await holders.stop()).max, 1);
@@ -77,17 +75,12 @@ test("the leader's main stopped for a while at random never makes two holders, a
     const leader = await leaderOf(stage, boxes);
     const stopMs = 200 + Math.random() * 2800;
     leader.kill("main", "SIGSTOP");
-    const other = boxes.filter((box) => box !== leader);
-    // A pause longer than the lease and an election has to end with another leader, if it lasts.
-    const until = monotonicMs() + stopMs;
-    while (monotonicMs() < until) await Bun.sleep(Math.min(20, Math.max(1, until - monotonicMs())));
+    await Bun.sleep(stopMs);
     leader.kill("main", "SIGCONT");
-    assert.is(other.length, 2);
   }
   await isWhole(stage, boxes);
   await goesOn("writes go on at the end");
   const written = await stage.client.stopWriting();
-  await isWhole(stage, boxes);
   assert.equal(await wrongWrites(stage, boxes, written), []);
   const verdict = judgeHolders(await holders.stop());
   assert.is(verdict.max, 1, JSON.stringify(verdict.overlaps.slice(0, 3)));
@@ -95,7 +88,6 @@ test("the leader's main stopped for a while at random never makes two holders, a
 
 test("the leader box loses its power: writes go on, and it catches up when it is back", async () => {
   const leader = await leaderOf(stage, boxes);
-  const rest = boxes.filter((box) => box !== leader);
   await stage.client.startWriting(4, "power");
   await goesOn("writes go on before the cut");
   await leader.powerCut();
@@ -103,14 +95,11 @@ test("the leader box loses its power: writes go on, and it catches up when it is
   await leader.powerOn();
   await isWhole(stage, boxes);
   const written = await stage.client.stopWriting();
-  await isWhole(stage, boxes);
-  assert.is(rest.length, 2);
   assert.equal(await wrongWrites(stage, boxes, written), []);
 });
 
 test("a typing error in the configuration is told with file and line, is no reset loop, and its end is noticed", async () => {
-  const [victim] = boxes.filter((box) => box !== undefined).slice(-1);
-  if (victim === undefined) throw new Error("three boxes");
+  const victim = await leaderOf(stage, boxes);
   const { stdout: good } = await victim.exec(["cat", "/etc/one/oned.conf"]);
   await victim.exec(["sh", "-c", "cat >/etc/one/oned.conf"], { stdin: `${good}RAFFT = [ PROFILE = "fast" ]\n` });
   const line = good.split("\n").length;
@@ -157,7 +146,6 @@ test("a full disk stops one box with a clear message, the cluster goes on, and i
   await victim.exec(["rm", "/var/lib/one/filler"]);
   await isWhole(stage, boxes, 60_000);
   const written = await stage.client.stopWriting();
-  await isWhole(stage, boxes);
   assert.equal(await wrongWrites(stage, boxes, written), []);
 });
 

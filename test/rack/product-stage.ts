@@ -172,6 +172,16 @@ export function isWhole(stage: Stage, boxes: readonly RackNode[], withinMs = 40_
 
 const ENTRIES_BEHIND_MAX = 500;
 
+/** Each of `boxes` has applied all that any of them knows to be committed now. */
+export async function haveCaughtUp(stage: Stage, boxes: readonly RackNode[]): Promise<void> {
+  const views = () => Promise.all(boxes.map((box) => statusOf(stage.client, endpoint(box))));
+  const commit = Math.max(...(await views()).map((view) => view?.cluster.commit ?? 0));
+  await level(stage, `${boxes.map((box) => box.name).join(", ")} have applied entry ${commit}`, 20_000, async () => {
+    const applied = (await views()).map((view) => view?.cluster.applied ?? 0);
+    return applied.every((index) => index >= commit) ? undefined : applied.join(", ");
+  });
+}
+
 /** The box that leads now, as it says itself. */
 export async function leaderOf(stage: Stage, among: readonly RackNode[] = stage.rack.boxes): Promise<RackNode> {
   let found: RackNode | undefined;
@@ -195,6 +205,7 @@ export async function wrongWrites(
   boxes: readonly RackNode[],
   written: Written,
 ): Promise<readonly string[]> {
+  await haveCaughtUp(stage, boxes);
   const wrong = written.refused.map((text) => `refused ${text}`);
   for (const box of boxes) {
     const pool = await stage.client.must("one.templatepool.info", [-2, -1, -1], {
