@@ -1,9 +1,8 @@
 /** A rack of the benches' own, with our cluster or with nothing on its boxes; always taken down at the end. */
-import { type BoxStatus, endpoint, statusOf, until } from "../support/demo/bootstrap.ts";
+import { addHosts, type BoxStatus, endpoint, formCluster, statusOf, until } from "../support/demo/bootstrap.ts";
 import { RackClient } from "../support/demo/client.ts";
 import { type Rack, type RackNode, upRack } from "../support/rack/rack.ts";
 import type { Profile } from "../support/rack/state.ts";
-import { addHosts, formCluster } from "./form-by-rpc.ts";
 
 /** Names of racks hold eight letters; a person's rack and the tests' have other ones. */
 const RACK = "bench";
