@@ -31,7 +31,12 @@ export function findSession(
   if (user !== undefined) return `${user}:${options.get("password") ?? readPassword()}`;
   const named = env["ONE_AUTH"];
   if (named !== undefined && named !== "") return readSession(named) ?? fail("ONE_AUTH file not present");
-  return readSession(`${env["HOME"] ?? ""}/.one/one_auth`) ?? readSession(boxFile) ?? fail("ONE_AUTH file not present");
+  const own = `${env["HOME"] ?? ""}/.one/one_auth`;
+  return (
+    readSession(own) ??
+    readSession(boxFile) ??
+    fail(`ONE_AUTH file not present: neither ${own} nor ${boxFile} is there, and --user was not given`)
+  );
 }
 
 function readSession(file: string): string | undefined {

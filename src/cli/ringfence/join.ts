@@ -8,6 +8,12 @@ import { CommandFailure } from "../failure.ts";
 /** Where a box that belongs to no cluster looks for its token. */
 const JOIN_TOKEN_FILE = "/etc/one/join-token";
 const IDENTITY_FILE = "/var/lib/one/identity.json";
+const DATA_DIRECTORY = "/var/lib/one";
+
+/** This machine is a box, and it waits for a token. */
+export function isWaitingBox(): boolean {
+  return existsSync(DATA_DIRECTORY) && !existsSync(IDENTITY_FILE) && existsSync(dirname(JOIN_TOKEN_FILE));
+}
 
 /** Hands a token to the box that this runs on. The box looks for it by itself, so nothing is restarted. */
 export async function join(
@@ -28,7 +34,7 @@ export async function join(
   writeFileSync(draft, `${token}\n`, { mode: 0o600 });
   renameSync(draft, file);
   terminal.out(
-    `The token is in ${file}. Within a second the box asks the members that it names, takes over the state and shows up in onezone show 0.\nIf it does not, /var/log/one/main.log says why.\n`,
+    `The token is in ${file}. Within a second the box asks the members that it names, takes over the state and shows up in onezone show 0.\nIf it does not, /var/log/one/ringfence.log says why.\n`,
   );
 }
 

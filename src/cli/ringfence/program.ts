@@ -7,6 +7,12 @@ const JSON_OPTION: Option = { name: "json", short: "j", text: "As JSON, for prog
 const YES: Option = { name: "yes", text: "Ask nothing" };
 
 async function status({ rpc, terminal, options }: Context): Promise<void> {
+  const { isWaitingBox } = await import("./join.ts");
+  if (isWaitingBox() && !options.has("endpoint")) {
+    throw new CommandFailure(
+      "This box belongs to no cluster yet: onezone server-add on a member makes a token, ringfence join TOKEN here takes it",
+    );
+  }
   const { look } = await import("./look.ts");
   const view = await look(rpc);
   if (options.has("json")) return terminal.out(`${JSON.stringify(view, null, 2)}\n`);

@@ -44,7 +44,7 @@ function printMembers(terminal: Terminal, page: Page, view: BoxStatus): void {
   page.tableHead(
     `${"ID".padStart(3)} ${"NAME".padEnd(15)} ${"ROLE".padEnd(10)} ${"ADDRESS".padEnd(22)} ${"LAG".padStart(8)} STAT`,
   );
-  for (const member of view.cluster.members) {
+  for (const member of [...view.cluster.members].sort((a, b) => a.serverId - b.serverId)) {
     const id = member.serverId < 0 ? "-" : String(member.serverId);
     const stat = member.isReachable ? coloured(terminal, "green", "on") : coloured(terminal, "red", "err");
     page.line(
