@@ -107,8 +107,16 @@ function dashed(text: string): string {
   return hex(text).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** The options of `fence set` that are keys of a FENCE section. */
-const KEYS = ["level", "method", "address", "port", "user", "privilege", "cipher"] as const;
+/** The options of `fence set` and their keys in a FENCE section; `--user` is who one is oneself. */
+const KEYS: Readonly<Record<string, string>> = {
+  level: "LEVEL",
+  method: "METHOD",
+  address: "ADDRESS",
+  port: "PORT",
+  "bmc-user": "USER",
+  privilege: "PRIVILEGE",
+  cipher: "CIPHER",
+};
 
 /** Gives a host's FENCE section its password, read from standard input: it never stands on a command line. */
 export async function setFence(context: Context): Promise<void> {
@@ -122,13 +130,13 @@ export async function setFence(context: Context): Promise<void> {
   if (matching.length > 1)
     throw new CommandFailure(`Host ${id} has ${matching.length} FENCE sections: choose one with --level`);
   const changes = Object.fromEntries(
-    KEYS.flatMap((key) => (options.has(key) ? [[key.toUpperCase(), options.get(key) ?? ""]] : [])),
+    Object.entries(KEYS).flatMap(([name, key]) => (options.has(name) ? [[key, options.get(name) ?? ""]] : [])),
   );
   const before = matching[0] ?? { METHOD: "ipmi" };
   const section: Vector = { ...before, ...changes, PASSWORD: readPassword(context) };
   if (!section["ADDRESS"])
     throw new CommandFailure(
-      `Host ${textAt(parseXml(source), "NAME")} has no FENCE section yet: give --address and --user`,
+      `Host ${textAt(parseXml(source), "NAME")} has no FENCE section yet: give --address and --bmc-user`,
     );
   const all =
     matching[0] === undefined ? [...sections, section] : sections.map((one) => (one === matching[0] ? section : one));

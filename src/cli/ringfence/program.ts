@@ -115,14 +115,14 @@ export const RINGFENCE_PROGRAM: Program = {
       text: "Sets how a host is powered off; its password is read from standard input",
       options: [
         { name: "address", value: "address", text: "Address of the BMC" },
-        { name: "user", value: "name", text: "User of the BMC" },
+        { name: "bmc-user", value: "name", text: "User of the BMC" },
         { name: "method", value: "method", text: "ipmi unless said otherwise" },
         { name: "port", value: "port", text: "Port of the BMC" },
         { name: "level", value: "n", text: "Which FENCE section, where there are several" },
         { name: "privilege", value: "level", text: "OPERATOR, ADMINISTRATOR" },
         { name: "cipher", value: "suite", text: "auto, 3 or 17" },
       ],
-      example: "ringfence fence set hv1 --address 10.0.1.21 --user fence < password",
+      example: "ringfence fence set hv1 --address 10.0.1.21 --bmc-user fence < password",
       run: async (context) => (await import("./fence.ts")).setFence(context),
     },
     {

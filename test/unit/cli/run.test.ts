@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { findEndpoint, findSession } from "../../../src/cli/client/credentials.ts";
-import { type Program, wordCount } from "../../../src/cli/command.ts";
+import { GENERAL_OPTIONS, type Program, wordCount } from "../../../src/cli/command.ts";
 import { DATASTORE_PROGRAM } from "../../../src/cli/nouns/datastore.ts";
 import { HOST_PROGRAM } from "../../../src/cli/nouns/host.ts";
 import { IMAGE_PROGRAM } from "../../../src/cli/nouns/image.ts";
@@ -99,6 +99,16 @@ test("every command has an example that it accepts itself, and its help shows it
       const { words: given } = parseOptions(words, one.options ?? []);
       const { least, most } = wordCount(one.words);
       assert.ok(given.length >= least && given.length <= most, one.example);
+    }
+  }
+});
+
+test("no command has an option under the name of a general one, or one letter twice", () => {
+  for (const program of PROGRAMS) {
+    for (const { name, options = [] } of program.commands) {
+      const all = [...options, ...GENERAL_OPTIONS];
+      const names = all.flatMap((option) => [option.name, ...(option.short === undefined ? [] : [`-${option.short}`])]);
+      assert.is(new Set(names).size, names.length, `${program.name} ${name}: ${names.join(" ")}`);
     }
   }
 });
