@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -22,6 +23,8 @@ export const program = fileURLToPath(new URL("./supervised.ts", import.meta.url)
 const DEADLINE_MS = 15_000;
 /** Of the double: supervised.ts. */
 export const TIMEOUT_MS = 1000;
+/** False, with a word why, on a machine without a writable cgroup2 file system. */
+export const isCgroupWritable = canMakeCgroup();
 
 /** What the stand-in does: stand-in.ts. */
 export type Conduct = "check-in" | "hang" | "end" | "need-person" | "leave-child" | "ignore-term";
@@ -112,16 +115,14 @@ export class Bed {
     for (const pid of this.lines("children").map(Number)) if (isAlive(pid)) process.kill(pid, "SIGKILL");
     clearInterval(this.#timer);
     closeSync(this.#dog);
-    for (const pid of this.#groups) removeCgroup(`test-${pid}`);
+    if (isCgroupWritable) for (const pid of this.#groups) await removeCgroup(`test-${pid}`);
     rmSync(this.directory, { recursive: true });
   }
 }
 
-/** False, with a word why, on a machine without a writable cgroup2 file system. */
-export function canMakeCgroup(): boolean {
+function canMakeCgroup(): boolean {
   try {
-    openProcessGroup(`test-${process.pid}`);
-    removeCgroup(`test-${process.pid}`);
+    rmdirSync(openProcessGroup(`test-${process.pid}`).path);
     return true;
   } catch (error) {
     console.log(`without a writable cgroup2 file system the cgroup's tests are left out: ${String(error)}`);
@@ -129,13 +130,13 @@ export function canMakeCgroup(): boolean {
   }
 }
 
-export function removeCgroup(name: string): void {
-  try {
-    const { path } = openProcessGroup(name);
-    spawnSync("rmdir", [path]);
-  } catch {
-    // There is none to remove.
+export async function removeCgroup(name: string): Promise<void> {
+  const group = openProcessGroup(name);
+  for (const end = performance.now() + DEADLINE_MS; !group.isEmpty() && performance.now() < end; ) {
+    group.kill();
+    await Bun.sleep(10);
   }
+  rmdirSync(group.path);
 }
 
 /** A dead process that nobody has buried counts as gone. */

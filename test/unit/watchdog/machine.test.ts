@@ -181,6 +181,7 @@ test("a start without any check-in is given 30 s", () => {
 for (const [name, main] of [
   ["hangs at each start", () => "nothing"],
   ["ends at each start", () => "crash"],
+  ["checks in for a moment and ends, each time", (age: number) => (age < 3000 ? "check-in" : "crash")],
   ["checks in for a while and hangs, each time", (age: number) => (age < 20_000 ? "check-in" : "nothing")],
 ] as [string, Main][])
   test(`a main that ${name} is a reset in 3 minutes at most: the last pet, and the reason written before`, () => {
@@ -266,6 +267,13 @@ test("a pause of the whole box is not taken for a hang of main: neither the sile
   assert.is(box.starts.length, 1);
   assert.match(box.lines.join("\n"), /stood still for 40\.0 s/);
   assert.match(box.lines.join("\n"), /petted after/);
+});
+
+test("a start that a pause of the whole box falls into keeps its 30 s", () => {
+  const box = new Box((age) => (age < 60_000 ? "nothing" : "check-in")).run(10_000);
+  box.now += 40_000;
+  box.run(60_000);
+  assert.is(box.starts.length, 1);
 });
 
 test("a main that was stopped together with the box and stays stopped is found 5 s later", () => {
