@@ -110,6 +110,39 @@ test("a leader takes the address only after its no-op and the probe, answers, an
   assert.not.match(a.addresses(), VIP);
 });
 
+test("a follower hears the holder's announcement through the closed gate, takes over without a probe, and answers nothing before", async () => {
+  const a = createBox("a");
+  const b = createBox("b");
+  const tickB = (): void => net.inside("b", () => b.holder.tick());
+  tickB();
+  assert.is(b.holder.status().claim, "unproven");
+  await hold(a);
+  for (const end = performance.now() + 5000; b.holder.status().claim !== "free"; await Bun.sleep(10)) {
+    if (performance.now() > end) throw new Error("b heard no announcement in 5 s");
+    a.beat();
+    tickB();
+  }
+  // The address without a lease: b's kernel hears the announcements, and would answer them and all questions.
+  net.run("b", `ip addr add ${VIP}/32 dev eth0`);
+  a.holder.release();
+  assert.not.ok(isAnswered());
+  net.inside("client", () => {
+    const link = openNetlink().findLink("eth0");
+    const socket = openPacketSocket(link?.index ?? 0);
+    socket.send(arpAnnouncement(link?.mac ?? "", VIP));
+    socket.close();
+  });
+  assert.not.ok(isAnswered());
+  net.run("b", `ip addr del ${VIP}/32 dev eth0`);
+  b.beat();
+  b.holder.leaderReady(round);
+  b.beat();
+  assert.ok(b.holder.status().holding, "at once");
+  assert.ok(isAnswered());
+  a.holder.stop();
+  b.holder.stop();
+});
+
 test("without a new confirmed round the kernel ends it: no ping, no ARP and no announcement passes", async () => {
   const a = createBox("a");
   await hold(a);
@@ -137,6 +170,8 @@ test("a client follows the announcement: its ARP cache names the new box without
   assert.ok(isAnswered());
   assert.match(cached(), macOf("a"));
   a.holder.release();
+  // As on a box, where it ticks all the time: what waits in its socket is of the time when the other one held.
+  net.inside("b", () => b.holder.tick());
   await hold(b);
   await b.until("the client follows", () => cached().includes(macOf("b")));
   a.holder.stop();
