@@ -31,8 +31,8 @@ export interface PacketSocket {
 /**
  * Opens a raw socket on an interface. With `addresses` the kernel passes only ARP frames whose sender or target address
  * is one of them, so that a busy network costs nothing. It is bound to ARP alone: such a socket is served after the
- * ingress hook, so a box without a live token does not hear announcements of the VIP, but hears the answers to its
- * probes. Throws without CAP_NET_RAW or without the interface.
+ * ingress hook, so a box without a live token hears of the VIP only what the gate lets in: announcements, and the answers
+ * to its own probes. Throws without CAP_NET_RAW or without the interface.
  */
 export function openPacketSocket(interfaceIndex: number, addresses: readonly string[] = []): PacketSocket {
   // Protocol 0 until the filter is in place: nothing is received before bind names one.

@@ -127,7 +127,8 @@ export function gatedInterfaces(config: LeaseTableConfig): string[] {
 }
 
 function inChain(config: LeaseTableConfig, name: string, index: number): string {
-  const rules = config.vips.filter((vip) => vip.interface === name).flatMap((vip) => addressRules(vip, "daddr"));
+  const vips = config.vips.filter((vip) => vip.interface === name);
+  const rules = vips.flatMap((vip) => [announcementRule(vip), ...addressRules(vip, "daddr")]);
   return chain(`in${index}`, "ingress", name, rules);
 }
 
@@ -148,6 +149,14 @@ function addressRules(vip: VirtualAddress, side: "saddr" | "daddr"): string[] {
     throw new CodedError("vip-config", `Cannot guard "${vip.address}": not an IPv4 address`);
   }
   return [`ip ${side} ${vip.address} jump gate_vip`, `arp ${side} ip ${vip.address} jump gate_vip`];
+}
+
+/**
+ * The holder's announcements are heard without a token too: a box that has heard one needs no probe when it takes over.
+ * Nothing can come of it but hearing: whatever a kernel says for the address has to leave by the egress hook.
+ */
+function announcementRule({ address }: VirtualAddress): string {
+  return `arp saddr ip ${address} arp daddr ip ${address} accept`;
 }
 
 /** The first hook or rule that the kernel's own listing lacks. */
