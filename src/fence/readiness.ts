@@ -21,10 +21,19 @@ export interface Readiness {
   readonly ageMs: number;
 }
 
+/** A host as readiness sees it: its devices and the GUID that is bound to it. */
+export interface CheckedHost {
+  readonly hostId: number;
+  readonly devices: readonly Device[];
+  readonly guid: string;
+  /** It is being powered off: that session has its BMC alone. What is known of it stays known. */
+  readonly isBusy: boolean;
+}
+
 /** What readiness needs of its box: it runs on every box, leader or not. */
 export interface ReadinessPorts {
-  /** Devices and binding of every host that is to be checked now: none while it is being fenced. */
-  hosts(): Promise<readonly { readonly hostId: number; readonly devices: readonly Device[]; readonly guid: string }[]>;
+  /** Every host that is known; one that is left out is forgotten. */
+  hosts(): Promise<readonly CheckedHost[]>;
   /** Whether this box may open a session with that host's BMC now: {@link readinessTurn}. */
   isMyTurn(hostId: number): boolean;
   readonly methods: ReadonlyMap<string, FenceMethod>;
@@ -109,7 +118,7 @@ class Driver implements ReadinessDriver {
 
   async probe(hostId: number): Promise<Readiness | undefined> {
     const host = (await this.#ports.hosts()).find((found) => found.hostId === hostId);
-    if (host !== undefined) await this.#check(host);
+    if (host?.isBusy === false) await this.#check(host);
     return this.of(hostId);
   }
 
@@ -137,12 +146,12 @@ class Driver implements ReadinessDriver {
       const last = this.#known.get(host.hostId)?.at;
       const isDue = last === undefined || now - last >= CHECK_SPACING_MS;
       // Not awaited: a dead BMC takes its two seconds without holding up the others.
-      if (isDue && this.#ports.isMyTurn(host.hostId)) void this.#check(host);
+      if (isDue && !host.isBusy && this.#ports.isMyTurn(host.hostId)) void this.#check(host);
     }
   }
 
   /** One session at a time with a BMC; a second caller waits for the first one's result. */
-  #check(host: { hostId: number; devices: readonly Device[]; guid: string }): Promise<void> {
+  #check(host: CheckedHost): Promise<void> {
     const running = this.#checking.get(host.hostId);
     if (running !== undefined) return running;
     const check = this.#checkHost(host).finally(() => this.#checking.delete(host.hostId));
@@ -150,7 +159,7 @@ class Driver implements ReadinessDriver {
     return check;
   }
 
-  async #checkHost(host: { hostId: number; devices: readonly Device[]; guid: string }): Promise<void> {
+  async #checkHost(host: CheckedHost): Promise<void> {
     const before = this.#known.get(host.hostId);
     const device = host.devices.find(({ method }) => method !== MANUAL);
     if (device === undefined) {

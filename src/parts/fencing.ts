@@ -8,7 +8,7 @@ import { createIpmiMethod } from "../fence/methods/ipmi.ts";
 import type { FenceMethod } from "../fence/methods/types.ts";
 import { FENCE_POLICY_DEFAULT, type FencePolicy } from "../fence/policy.ts";
 import type { Clock } from "../fence/ports.ts";
-import { createReadiness, type ReadinessDriver, readinessTurn } from "../fence/readiness.ts";
+import { type CheckedHost, createReadiness, type ReadinessDriver, readinessTurn } from "../fence/readiness.ts";
 import {
   allBindings,
   allFenceRecords,
@@ -284,21 +284,19 @@ export class Fencing {
     }
   }
 
-  /** Hosts whose BMC may be asked now: not while it is being powered off, when one session has it. */
-  async #checkable() {
+  async #checkable(): Promise<readonly CheckedHost[]> {
     if (!this.#hasSchema) return [];
     const [rows, bindings] = await Promise.all([this.#read(allHosts()), this.#read(allBindings())]);
     const records = await this.#read(allFenceRecords());
     const busy = new Set(
       records.filter((row) => row.state === "INTENT" || row.state === "OFF_SENT").map((row) => row.host_id),
     );
-    return rows
-      .filter((row) => !busy.has(row.id))
-      .map((row) => ({
-        hostId: row.id,
-        devices: readConfiguration(row).devices,
-        guid: bindings.find((binding) => binding.host_id === row.id)?.guid ?? "",
-      }));
+    return rows.map((row) => ({
+      hostId: row.id,
+      devices: readConfiguration(row).devices,
+      guid: bindings.find((binding) => binding.host_id === row.id)?.guid ?? "",
+      isBusy: busy.has(row.id),
+    }));
   }
 
   /** Alerts repeat by design; the log says each at most once a minute. */

@@ -20,7 +20,7 @@ const DEVICE: Device = {
 const GOOD: DeviceCheck = { power: "on", guid: GUID, suite: "17", firmware: "1.0", findings: [] };
 
 /** A readiness driver whose time and BMC the test moves. */
-function bed(answer: () => Promise<DeviceCheck>, guid = GUID) {
+function bed(answer: () => Promise<DeviceCheck>, guid = GUID, isBusy = () => false) {
   let now = 0;
   let checks = 0;
   let timers: { at: number; run: () => void }[] = [];
@@ -33,7 +33,7 @@ function bed(answer: () => Promise<DeviceCheck>, guid = GUID) {
     },
   };
   const driver = createReadiness({
-    hosts: async () => [{ hostId: 3, devices: [DEVICE], guid }],
+    hosts: async () => [{ hostId: 3, devices: [DEVICE], guid, isBusy: isBusy() }],
     isMyTurn: () => true,
     methods: new Map([["ipmi", method]]),
     clock: {
@@ -83,6 +83,27 @@ test("for how long it has answered starts again after each failure", async () =>
   isDead = false;
   await pass(10_000);
   assert.ok((driver.of(3)?.answeringForMs ?? 0) < 11_000);
+  await driver.stop();
+});
+
+test("a host that is being powered off is not asked, and its BMC's minutes are not forgotten", async () => {
+  let isBusy = false;
+  const { driver, pass, checks } = bed(
+    async () => GOOD,
+    GUID,
+    () => isBusy,
+  );
+  await pass(70_000);
+  const before = checks();
+  isBusy = true;
+  await pass(10_000);
+  assert.is((await driver.probe(3))?.power, "on", "what was read last");
+  assert.is(checks(), before);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) > 70_000);
+  isBusy = false;
+  await pass(10_000);
+  assert.ok(checks() > before);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) > 80_000);
   await driver.stop();
 });
 
