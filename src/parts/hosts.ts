@@ -277,7 +277,8 @@ export class Hosts {
 
   async #reload(tags: readonly string[]): Promise<void> {
     for (const tag of tags) {
-      const [kind, text] = tag.split(":");
+      // A tag without a number (`vm`: one more) is no row: a VM without a host concerns no host.
+      const [, kind, text] = /^([a-z-]+):(\d+)$/.exec(tag) ?? [];
       const id = Number(text);
       if (kind === "vm") for (const vm of await this.#read(vmById(id))) this.#vms.set(vm.id, vm);
       if (kind === "host-vms") for (const vm of await this.#read(vmsOnHost(id))) this.#vms.set(vm.id, vm);
