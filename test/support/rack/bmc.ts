@@ -60,7 +60,7 @@ export function setBmcFault(place: Place, plan: NodePlan, fault: string, value?:
     };
     socket.setTimeout(CONTROL_TIMEOUT_MS, () => fail(new Error(`no answer for ${CONTROL_TIMEOUT_MS} ms`)));
     socket.on("error", fail);
-    socket.on("connect", () => socket.write(`${JSON.stringify({ fault, value: value ?? null })}\n`));
+    socket.on("connect", () => socket.write(`${JSON.stringify({ fault, value })}\n`));
     socket.on("data", (bytes) => {
       text += bytes.toString();
       if (!text.includes("\n")) return;
