@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as assert from "uvu/assert";
 import { openProcessGroup } from "../../../src/linux/cgroup.ts";
+import type { SupervisionOptions } from "../../../src/parts/supervision.ts";
 import { parseResetReason } from "../../../src/watchdog/reset-reason.ts";
 
 export const program = fileURLToPath(new URL("./supervised.ts", import.meta.url));
@@ -35,7 +36,8 @@ export class Bed {
   readonly #dog: number;
   readonly #buffer = new Uint8Array(1024);
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #groups: number[] = [];
+  /** Names of cgroups. */
+  readonly #groups = new Set<string>();
   /** Instants of pets. */
   readonly pets: number[] = [];
   isDisarmed = false;
@@ -66,12 +68,12 @@ export class Bed {
     writeFileSync(`${this.directory}/conduct`, conduct);
   }
 
-  start(options: object = {}): ChildProcess {
+  start(options: Partial<SupervisionOptions> = {}): ChildProcess {
     const child = spawn(process.execPath, [program, this.directory, JSON.stringify(options)], {
       stdio: ["ignore", "inherit", "inherit"],
     });
     this.supervisor = child;
-    if (child.pid !== undefined) this.#groups.push(child.pid);
+    this.#groups.add(options.cgroup ?? `test-${child.pid}`);
     return child;
   }
 
@@ -115,7 +117,7 @@ export class Bed {
     for (const pid of this.lines("children").map(Number)) if (isAlive(pid)) process.kill(pid, "SIGKILL");
     clearInterval(this.#timer);
     closeSync(this.#dog);
-    if (isCgroupWritable) for (const pid of this.#groups) await removeCgroup(`test-${pid}`);
+    if (isCgroupWritable) for (const name of this.#groups) await removeCgroup(name);
     rmSync(this.directory, { recursive: true });
   }
 }
@@ -130,7 +132,7 @@ function canMakeCgroup(): boolean {
   }
 }
 
-export async function removeCgroup(name: string): Promise<void> {
+async function removeCgroup(name: string): Promise<void> {
   const group = openProcessGroup(name);
   for (const end = performance.now() + DEADLINE_MS; !group.isEmpty() && performance.now() < end; ) {
     group.kill();
