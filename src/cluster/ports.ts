@@ -1,4 +1,14 @@
 import type { LogEntry, Member, Membership, Role } from "../raft/types.ts";
+import type { Append } from "../store/log/types.ts";
+
+/** The log as the pump writes it. A callback, not a promise, so that a simulator can run it without a scheduler. */
+export interface LogPort {
+  /**
+   * Makes `record` durable, then calls `done`, never before this call returns. Appends become durable in the order of
+   * the calls. With an error nothing more may be promised: the process ends.
+   */
+  append(record: Append, done: (error?: unknown) => void): void;
+}
 
 /**
  * Who may hold the VIP and send power commands: the kernel's packet lease (vip/). The pump names rounds; the gate maps

@@ -3,11 +3,11 @@ import { changeMembership } from "../raft/membership.ts";
 import { decodeMembershipChange, encodeMembership } from "../raft/membership-codec.ts";
 import type { Message } from "../raft/messages.ts";
 import type { LogEntry, Membership, MembershipChange, RaftId, RaftNode, Ready } from "../raft/types.ts";
-import type { Log } from "../store/log/types.ts";
+import type { Append } from "../store/log/types.ts";
 import { type FrameType, frameType, SIDE_PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { Lease } from "./lease.ts";
 import type { Channel, PeerMember } from "./peers.ts";
-import type { ClusterStatus, LeaseGate, MembershipAt, Proposal, RoleNews, WorkPort } from "./ports.ts";
+import type { ClusterStatus, LeaseGate, LogPort, MembershipAt, Proposal, RoleNews, WorkPort } from "./ports.ts";
 
 /** A tick that comes later than this share of E was a pause: see {@link Pump.tick}. */
 const PAUSE_SHARE = 0.5;
@@ -28,7 +28,7 @@ export interface PumpPeers {
 export interface PumpPorts {
   readonly self: RaftId;
   readonly node: RaftNode;
-  readonly log: Log;
+  readonly log: LogPort;
   readonly peers: PumpPeers;
   readonly gate: LeaseGate;
   readonly work: WorkPort;
@@ -64,8 +64,8 @@ export class Pump {
   #membershipIndex: number;
   #news: RoleNews = { role: "follower", term: 0, leader: "", ownTermCommitted: false, ownTermIndex: 0 };
   #side: Uint8Array = new Uint8Array(0);
-  /** Settles when all writes so far are durable; undefined when none is under way. */
-  #writing: Promise<void> | undefined;
+  /** What the newest write lets happen once it is durable; undefined when none is under way. */
+  #writing: (() => void)[] | undefined;
   #commit: number;
   #lastTickAt: number;
   #quietUntil = 0;
@@ -322,26 +322,26 @@ export class Pump {
       this.#node.appended(ready.sequence, this.#ports.now());
     };
     if (ready.mustSync) {
+      const afterwards = [done];
+      this.#writing = afterwards;
       // A commit index alone is not worth a sync: it rides with the next group.
-      this.#track(
-        this.#ports.log.append({ entries: ready.entries, hardState: ready.hardState, commit: this.#commit }),
-        done,
-      );
-    } else if (this.#writing !== undefined) this.#track(this.#writing, done);
+      this.#append({ entries: ready.entries, hardState: ready.hardState, commit: this.#commit }, () => {
+        if (this.#writing === afterwards) this.#writing = undefined;
+        for (const each of afterwards) each();
+      });
+    } else if (this.#writing !== undefined) this.#writing.push(done);
     else done();
   }
 
-  #track(durable: Promise<void>, done: () => void): void {
-    const tracked = durable.then(
-      () => {
-        if (this.#isStopped) return;
-        if (this.#writing === tracked) this.#writing = undefined;
+  /** Once `record` is durable, `done` and whatever follows from it. */
+  #append(record: Append, done: () => void): void {
+    this.#ports.log.append(record, (error) => {
+      if (error !== undefined) this.#ports.fatal(error);
+      else if (!this.#isStopped) {
         done();
         this.drain();
-      },
-      (error: unknown) => this.#ports.fatal(error),
-    );
-    this.#writing = tracked;
+      }
+    });
   }
 
   #apply(entries: readonly LogEntry[]): void {
@@ -370,18 +370,13 @@ export class Pump {
     this.#nextMembership = next;
     this.#openMemberships.push(entry.index);
     const record = { index: entry.index, bytes: encodeMembership(next) };
-    this.#ports.log.append({ entries: [], membership: record, commit: this.#commit }).then(
-      () => {
-        if (this.#isStopped) return;
-        this.#openMemberships = this.#openMemberships.filter((index) => index !== entry.index);
-        this.#membership = this.#node.applyMembership(entry.index, change, this.#ports.now());
-        this.#ports.peers.setMembers(peersOf(this.#membership));
-        this.#ports.work.membership({ value: this.#membership, index: entry.index });
-        this.#reportApplied();
-        this.drain();
-      },
-      (error: unknown) => this.#ports.fatal(error),
-    );
+    this.#append({ entries: [], membership: record, commit: this.#commit }, () => {
+      this.#openMemberships = this.#openMemberships.filter((index) => index !== entry.index);
+      this.#membership = this.#node.applyMembership(entry.index, change, this.#ports.now());
+      this.#ports.peers.setMembers(peersOf(this.#membership));
+      this.#ports.work.membership({ value: this.#membership, index: entry.index });
+      this.#reportApplied();
+    });
   }
 
   #reportApplied(): void {

@@ -160,7 +160,7 @@ async function start(config: CoreConfig): Promise<void> {
     {
       self: config.identity.raftId,
       node,
-      log,
+      log: { append: (record, done) => void log.append(record).then(() => done(), done) },
       peers,
       gate,
       now,
