@@ -12,7 +12,8 @@ const intervalMs = Number(interval);
 const idFirst = process.pid & 0xff00;
 const targets = words.map((word, index) => {
   const [name = "", address = ""] = word.split("=");
-  return { name, address: inetAddress(address), id: (idFirst + index) & 0xffff };
+  // A socket each: echoes that wait for a dead target's ARP answer fill its buffer, and would hold up the others' too.
+  return { name, address: inetAddress(address), id: (idFirst + index) & 0xffff, output: icmpSocket() };
 });
 /** Longer than a scheduler's slice: the loop was held up and says so. */
 const LATE_MS = 10;
@@ -30,7 +31,7 @@ for (;;) {
   if (now >= dueAt) {
     if (now - dueAt > LATE_MS) events.add({ kind: "late", atMs: now, byMs: now - dueAt });
     sequence = (sequence + 1) & 0xffff;
-    for (const target of targets) sendTo(socket, echoRequest(target.id, sequence), target.address);
+    for (const target of targets) sendTo(target.output, echoRequest(target.id, sequence), target.address);
     // Missed turns are not made up for: a burst would measure nothing.
     dueAt = now - dueAt > intervalMs ? now + intervalMs : dueAt + intervalMs;
   }
