@@ -12,6 +12,7 @@ import { openState } from "../store/state/state.ts";
 import type { State } from "../store/state/types.ts";
 import { Core } from "./core.ts";
 import { JoinHost, joinCluster } from "./joining.ts";
+import { readCredentials } from "./one-auth.ts";
 import { PEER_PORT, paths } from "./paths.ts";
 import { StateFeed } from "./state-feed.ts";
 
@@ -124,6 +125,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     propose,
     change: (change) => core.changeMembership(change),
     clusterKey: () => clusterKey,
+    oneAuth: readCredentials,
     nowMs: () => Date.now(),
   });
 

@@ -1,13 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { CodedError } from "../base/error.ts";
-import { writeFileDurably } from "../cluster/identity.ts";
 import { joinTokenSchema } from "../cluster/join-token.ts";
 import { fenceSchema } from "../fence/record.ts";
 import { foundingEntries } from "../one/founding.ts";
 import { vmhaSchema } from "../vmha/record.ts";
 import type { Cluster } from "./cluster.ts";
+import { readCredentials, writeCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 import type { Seal } from "./seal.ts";
 import { newSshKey, secretsSchema } from "./secrets.ts";
@@ -41,17 +39,15 @@ export async function found(cluster: Cluster, seal: Seal, log: (text: string) =>
 
 /** The password that a provisioner left, or a new random one, written where root's commands find it (0600). */
 function oneadminPassword(): { readonly text: string; readonly isNew: boolean } {
-  if (existsSync(paths.oneAuth)) {
-    const line = readFileSync(paths.oneAuth, "utf8").trim();
+  const line = readCredentials();
+  if (line !== undefined) {
     const colon = line.indexOf(":");
     if (!line.startsWith("oneadmin:") || colon === line.length - 1)
       throw new CodedError("founding", `Cannot read ${paths.oneAuth}: expected one line "oneadmin:PASSWORD"`);
     return { text: line.slice(colon + 1), isNew: false };
   }
   const text = randomBytes(16).toString("base64url");
-  mkdirSync(dirname(paths.oneAuth), { recursive: true, mode: 0o700 });
-  writeFileDurably(paths.oneAuth, `oneadmin:${text}\n`);
-  chmodSync(paths.oneAuth, 0o600);
+  writeCredentials(`oneadmin:${text}`);
   return { text, isNew: true };
 }
 

@@ -14,6 +14,7 @@ import {
 import { askToJoin, type JoinRequest, PROTOCOL_VERSION } from "../cluster/peers.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
 import type { MembershipChange } from "../raft/types.ts";
+import { writeCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 
 /** What a joiner is told when it is let in. */
@@ -21,6 +22,8 @@ export interface JoinAnswer {
   readonly membership: MembershipAt;
   /** cluster.key, base64: seals the secrets of the state. */
   readonly clusterKey: string;
+  /** The line of root's credentials file on the box that lets us in; undefined when it has none. */
+  readonly oneAuth?: string;
 }
 
 /** One round of asking all members. */
@@ -50,6 +53,7 @@ export async function joinCluster(options: JoinerOptions): Promise<{ identity: I
         const token = decodeJoinToken(readFileSync(paths.joinToken, "utf8"));
         const answer = await askAll(token, identity, options);
         writeFileDurably(paths.clusterKey, Buffer.from(answer.clusterKey, "base64"));
+        if (answer.oneAuth !== undefined) writeCredentials(answer.oneAuth);
         const joined = { ...identity, cluster: token.cluster };
         saveIdentity(paths.data, joined);
         unlinkSync(paths.joinToken);
@@ -109,6 +113,7 @@ export interface HostPorts {
   propose(kind: string, change: Change): Promise<Outcome>;
   change(change: MembershipChange): Promise<string | undefined>;
   clusterKey(): Uint8Array;
+  oneAuth(): string | undefined;
   nowMs(): number;
 }
 
@@ -152,9 +157,11 @@ export class JoinHost {
     await this.#ensureMember(request, String(server[0]));
     const outcome = await this.#ports.propose("ringfence.join", spendToken(request.secret));
     if (outcome.kind !== "done") throw new Error(`the token could not be spent: ${outcome.kind}`);
+    const oneAuth = this.#ports.oneAuth();
     return {
       membership: this.#ports.membership(),
       clusterKey: Buffer.from(this.#ports.clusterKey()).toString("base64"),
+      ...(oneAuth === undefined ? {} : { oneAuth }),
     };
   }
 
