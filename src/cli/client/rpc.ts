@@ -13,10 +13,15 @@ export type CallKind = "read" | "write" | "once";
 const RETRY_FOR_MS: Readonly<Record<CallKind, number>> = { read: 2_000, write: 5_000, once: 5_000 };
 
 /**
- * How long one attempt may stay silent, ms. A box that lost its power breaks no connection: only silence shows it. A
- * write is held for the length of an election, which is shorter; what moves members or leadership may take longer.
+ * How long the first attempt may stay silent, and how long the later ones, ms. A box that lost its power breaks no
+ * connection: only silence shows it, so the first is given up soon. The later ones leave a box that is there the time to
+ * say why it cannot: it holds a write for 5 s. What moves members or leadership may take longer.
  */
-const ATTEMPT_MS: Readonly<Record<CallKind, number>> = { read: 5_000, write: 8_000, once: 30_000 };
+const ATTEMPT_MS: Readonly<Record<CallKind, readonly [first: number, later: number]>> = {
+  read: [2_000, 5_000],
+  write: [2_000, 8_000],
+  once: [30_000, 30_000],
+};
 
 /** Between attempts, ms: short beside a failover, long beside a refused connection. */
 const PAUSE_MS = 150;
@@ -93,11 +98,12 @@ class Client implements Rpc {
 
   /** Until there is an answer or the time is over. */
   async #persist(kind: CallKind, body: string, requestId: string | undefined): Promise<RpcAnswer> {
-    const attemptMs = this.#options.attemptMs ?? ATTEMPT_MS[kind];
+    const [firstMs, laterMs] = ATTEMPT_MS[kind];
     const retryForMs = this.#options.retryForMs ?? RETRY_FOR_MS[kind];
     let failedAt: number | undefined;
     for (;;) {
       try {
+        const attemptMs = this.#options.attemptMs ?? (failedAt === undefined ? firstMs : laterMs);
         return await post(this.endpoint, body, requestId, attemptMs);
       } catch (error) {
         if (!(error instanceof Unanswered)) throw error;

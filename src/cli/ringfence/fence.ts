@@ -44,6 +44,8 @@ export async function confirm(context: Context): Promise<void> {
   const { fencing, leader } = await look(rpc);
   const host = fencing.hosts.find((one) => one.id === id);
   if (host === undefined) throw new CommandFailure(`There is no host ${id}`);
+  // Nothing to confirm: the front-end says so, without a question before.
+  if (host.state === "HEALTHY") return void (await rpc.write("ringfence.fence.confirm", id, host.name));
   const level = leader?.levels.find((one) => one.hostId === id)?.inference.kind ?? "not known";
   terminal.err(
     `Host ${host.name}: ${host.state}${host.reason === "" ? "" : `, ${host.reason}`}; boxes see it as: ${level}\nIts VMs will be started elsewhere. If it still runs, their disks are destroyed. Go and look that it is off.\n`,

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseXml } from "../../one/xml.ts";
+import type { Rpc } from "../client/rpc.ts";
 import type { Context } from "../command.ts";
 import { allAt, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
@@ -16,15 +17,20 @@ export function isWaitingBox(): boolean {
 }
 
 /** Hands a token to the box that this runs on. The box looks for it by itself, so nothing is restarted. */
-export async function join(
-  { terminal, words }: Context,
-  file: string = JOIN_TOKEN_FILE,
-  identity: string = IDENTITY_FILE,
-): Promise<void> {
+export async function join({ terminal, words }: Context): Promise<void> {
   const given = words[0] ?? "-";
-  const token = (given === "-" ? terminal.readInput() : given).trim();
-  if (!/^[\x21-\x7e]{16,8192}$/.test(token))
+  takeToken(given === "-" ? terminal.readInput() : given);
+  terminal.out(
+    `The token is in ${JOIN_TOKEN_FILE}. Within a second the box asks the members that it names, takes over the state and shows up in onezone show 0.\nIf it does not, /var/log/one/ringfence.log says why.\n`,
+  );
+}
+
+/** Writes the token where the box looks for it; throws CommandFailure on what is none, or on a member. */
+export function takeToken(text: string, file: string = JOIN_TOKEN_FILE, identity: string = IDENTITY_FILE): void {
+  const token = text.trim();
+  if (!/^[\x21-\x7e]{16,8192}$/.test(token)) {
     throw new CommandFailure("This is no join token: take the last line of onezone server-add");
+  }
   if (existsSync(identity)) {
     throw new CommandFailure("This box belongs to a cluster already; a box that is to join another one is reset first");
   }
@@ -33,17 +39,13 @@ export async function join(
   const draft = `${file}.new`;
   writeFileSync(draft, `${token}\n`, { mode: 0o600 });
   renameSync(draft, file);
-  terminal.out(
-    `The token is in ${file}. Within a second the box asks the members that it names, takes over the state and shows up in onezone show 0.\nIf it does not, /var/log/one/ringfence.log says why.\n`,
-  );
 }
 
 /** A new token for a server that has its row already, for when the first one was lost or its hour is over. */
-export async function joinToken({ rpc, terminal, words }: Context): Promise<void> {
-  const word = words[0] ?? "";
-  if (/^\d+$/.test(word)) return terminal.out(`${await rpc.once("ringfence.zone.jointoken", Number(word))}\n`);
+export async function joinTokenOf(rpc: Rpc, word: string): Promise<string> {
+  if (/^\d+$/.test(word)) return rpc.once("ringfence.zone.jointoken", Number(word));
   const servers = allAt(parseXml(await rpc.read("one.zone.info", 0)), "SERVER_POOL", "SERVER");
   const named = servers.find((server) => textAt(server, "NAME") === word);
   if (named === undefined) throw new CommandFailure(`SERVER named ${word} not found.`);
-  terminal.out(`${await rpc.once("ringfence.zone.jointoken", numberAt(named, "ID"))}\n`);
+  return rpc.once("ringfence.zone.jointoken", numberAt(named, "ID"));
 }

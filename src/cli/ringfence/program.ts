@@ -57,7 +57,10 @@ export const RINGFENCE_PROGRAM: Program = {
       words: "<serverid>",
       text: "A new token for a server of the zone: once, within an hour",
       example: "ringfence join-token 2",
-      run: async (context) => (await import("./join.ts")).joinToken(context),
+      run: async ({ rpc, terminal, words }) => {
+        const { joinTokenOf } = await import("./join.ts");
+        terminal.out(`${await joinTokenOf(rpc, words[0] ?? "")}\n`);
+      },
     },
     {
       name: "ssh-key",

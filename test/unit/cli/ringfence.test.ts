@@ -1,0 +1,240 @@
+// `ringfence`: what people see of the cluster, and what they are asked before something is put on the record.
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { createRpc } from "../../../src/cli/client/rpc.ts";
+import { CommandFailure } from "../../../src/cli/failure.ts";
+import { joinTokenOf, takeToken } from "../../../src/cli/ringfence/join.ts";
+import { RINGFENCE_PROGRAM } from "../../../src/cli/ringfence/program.ts";
+import { run } from "../../../src/cli/run.ts";
+import type { Value } from "../../../src/one/method.ts";
+import { fakeFrontEnd } from "./fake-front-end.ts";
+import { fakeTerminal } from "./fake-terminal.ts";
+
+const GUID = "33221100554477668899aabbccddeeff";
+const UUID = "00112233-4455-6677-8899-aabbccddeeff";
+
+interface Scene {
+  readonly role?: string;
+  readonly guid?: string;
+  readonly uuid?: string;
+  readonly fenceState?: string;
+  readonly reason?: string;
+}
+
+const member = (serverId: number, name: string, match: number | null, isReachable = true) => ({
+  ...{ serverId, name, raftId: `r${serverId}`, peerAddress: `10.0.0.${10 + serverId}:2636` },
+  ...{ isVoter: true, isReachable, match },
+});
+
+function answers(scene: Scene): Record<string, Value> {
+  const status = {
+    box: { raftId: "r0", serverId: 0, name: "box0" },
+    cluster: {
+      ...{
+        role: scene.role ?? "leader",
+        term: 7,
+        leader: "r0",
+        commit: 90,
+        applied: 90,
+        lastIndex: 100,
+        leaseMs: 480.4,
+      },
+      longestTurnMs: 3,
+      members: [member(1, "box1", 97), member(0, "box0", null), member(2, "box2", 40, false)],
+    },
+    vip: {
+      ...{ holding: true, leadership: "leader", claim: "free", leaseRemainingMs: 480, isTableSound: true },
+      addresses: [{ interface: "eth0", address: "10.0.0.2", prefix: 24 }],
+      incidents: { conflicts: 0, lapses: 2 },
+    },
+    hosts: [{ hostId: 4, state: "ready", reason: "", uuid: scene.uuid ?? UUID }],
+    levels: [
+      { hostId: 4, kind: "host-up", inference: { kind: "up", answerAgeMs: 47.1, degraded: "its disk is slow" } },
+    ],
+    readiness: [
+      {
+        hostId: 4,
+        isReady: true,
+        reason: "",
+        findings: [],
+        power: "on",
+        guid: scene.guid ?? GUID,
+        ageMs: 5,
+        answeringForMs: 9,
+      },
+    ],
+  };
+  const fencing = {
+    ...{ armed: true, changedBy: "founding", why: "" },
+    hosts: [
+      {
+        ...{ id: 4, name: "hv1", state: scene.fenceState ?? "HEALTHY", attempt: 0, reason: scene.reason ?? "" },
+        ...{ confirmedBy: "", evidence: [], proofs: [], binding: { guid: GUID, uuid: UUID, boundBy: "oneadmin" } },
+      },
+    ],
+  };
+  return {
+    "ringfence.status": JSON.stringify(status),
+    "ringfence.fence.status": JSON.stringify(fencing),
+    "one.hostpool.info": "<HOST_POOL><HOST><ID>4</ID><NAME>hv1</NAME></HOST></HOST_POOL>",
+    "one.host.info":
+      "<HOST><NAME>hv1</NAME><TEMPLATE><FENCE><ADDRESS><![CDATA[10.1.0.1]]></ADDRESS><METHOD><![CDATA[ipmi]]></METHOD><PASSWORD><![CDATA[***]]></PASSWORD><USER><![CDATA[fence]]></USER></FENCE><RACK><![CDATA[a]]></RACK></TEMPLATE></HOST>",
+  };
+}
+
+async function command(scene: Scene, words: readonly string[], options: Parameters<typeof fakeTerminal>[0] = {}) {
+  const known = answers(scene);
+  const frontEnd = fakeFrontEnd(({ method }) => ({ value: known[method] ?? 1 }));
+  const terminal = fakeTerminal(options);
+  const code = await run(
+    RINGFENCE_PROGRAM,
+    [...words, "--endpoint", frontEnd.endpoint, "--user", "u", "--password", "p"],
+    terminal,
+    "",
+  );
+  await frontEnd.stop();
+  // What changes something comes with a request id.
+  const writes = frontEnd.calls
+    .filter((call) => call.requestId !== null)
+    .map(({ method, params }) => [method, ...params.slice(1)]);
+  return { code, writes, ...terminal.written };
+}
+
+test("status shows who leads, who holds the VIP, how far each box is, and how each host is", async () => {
+  const { out, code } = await command({ fenceState: "HELD", reason: "no proof that it is off" }, ["status"]);
+  assert.is(code, 0);
+  assert.is(
+    out.replace(/ +$/gm, ""),
+    `BOX box0 (server 0)
+ROLE          : leader, term 7
+LEADER        : box0, lease 480 ms
+LOG           : 100, committed 90, applied 90
+VIP           : 10.0.0.2/24 on eth0, held by box0
+  INCIDENTS   : lapses 2
+
+BOXES
+ ID NAME            ROLE       ADDRESS                     LAG STAT
+  0 box0            leader     10.0.0.10:2636                0 on
+  1 box1            follower   10.0.0.11:2636                3 on
+  2 box2            follower   10.0.0.12:2636               60 err
+
+HOSTS (fencing is armed)
+  ID NAME                 LEVEL        ANSWER FENCING      BMC
+   4 hv1                  up            47 ms HELD         ready, power on
+     fencing: no proof that it is off
+     degraded: its disk is slow
+`,
+  );
+});
+
+test("status --json is one document for programs", async () => {
+  const { out } = await command({}, ["status", "--json"]);
+  const view = JSON.parse(out);
+  assert.is(view.here.box.name, "box0");
+  assert.is(view.leader.levels[0].inference.kind, "up");
+  assert.is(view.fencing.armed, true);
+});
+
+test("fence bind shows both numbers and whether they agree, and stores nothing without a yes", async () => {
+  const no = await command({}, ["fence", "bind", "hv1"], { answers: ["y"] });
+  assert.is(no.code, 255);
+  assert.match(no.out, `machine (libvirt)  ${UUID}\nBMC                33221100-5544-7766-8899-aabbccddeeff\n`);
+  assert.match(no.out, "They are the same; the BMC swaps the bytes");
+  assert.equal(no.writes, []);
+  const yes = await command({}, ["fence", "bind", "hv1"], { answers: ["yes"] });
+  assert.equal(yes.writes, [["ringfence.fence.bind", 4, GUID, UUID]]);
+  const other = await command({ guid: "ff".repeat(16) }, ["fence", "bind", "4", "--yes"]);
+  assert.match(other.out, "They differ.");
+  assert.equal(other.writes, [["ringfence.fence.bind", 4, "ff".repeat(16), UUID]]);
+});
+
+test("fence bind needs both numbers", async () => {
+  const { code, err, writes } = await command({ uuid: "" }, ["fence", "bind", "hv1", "--yes"]);
+  assert.is(code, 255);
+  assert.match(err, "Both must have been read");
+  assert.equal(writes, []);
+});
+
+test("fence confirm shows what is known and wants the host's name", async () => {
+  const scene = { fenceState: "HELD", reason: "no proof" };
+  const wrong = await command(scene, ["fence", "confirm", "hv1"], { answers: ["yes"] });
+  assert.is(wrong.code, 255);
+  assert.match(wrong.err, "Host hv1: HELD, no proof; boxes see it as: up");
+  assert.equal(wrong.writes, []);
+  const right = await command(scene, ["fence", "confirm", "hv1"], { answers: ["hv1"] });
+  assert.equal(right.writes, [["ringfence.fence.confirm", 4, "hv1"]]);
+  const rack = await command(scene, ["fence", "confirm", "--rack", "a", "--yes"]);
+  assert.equal(rack.writes, [["ringfence.fence.confirmdomain", "rack", "a"]]);
+});
+
+test("fence set takes the password from standard input and keeps the rest of the section", async () => {
+  const { writes, out, err } = await command({}, ["fence", "set", "hv1", "--privilege", "OPERATOR"], {
+    input: 'se"cret\n',
+  });
+  assert.equal(writes, [
+    [
+      "one.host.update",
+      4,
+      'FENCE=[ ADDRESS="10.1.0.1", METHOD="ipmi", PASSWORD="se\\"cret", USER="fence", PRIVILEGE="OPERATOR" ]',
+      1,
+    ],
+  ]);
+  assert.not.match(`${out}${err}`, "cret");
+  assert.is((await command({}, ["fence", "set", "hv1"], { input: "" })).code, 255);
+});
+
+test("arm and disarm are writes, and the reason goes with them", async () => {
+  assert.equal((await command({}, ["fence", "arm"])).writes, [["ringfence.fence.arm"]]);
+  assert.equal((await command({}, ["fence", "disarm", "a switch"])).writes, [["ringfence.fence.disarm", "a switch"]]);
+});
+
+test("a join token is written whole and for root alone; a member takes none", () => {
+  const directory = mkdtempSync(join(tmpdir(), "cli-"));
+  const [file, identity] = [join(directory, "etc", "join-token"), join(directory, "identity.json")];
+  takeToken(" rf1.0123456789abcdef\n", file, identity);
+  assert.is(readFileSync(file, "utf8"), "rf1.0123456789abcdef\n");
+  assert.is(statSync(file).mode & 0o777, 0o600);
+  assert.not.ok(existsSync(`${file}.new`));
+  assert.throws(() => takeToken("short", file, identity), /no join token/);
+  writeFileSync(identity, "{}");
+  assert.throws(() => takeToken("rf1.0123456789abcdef", file, identity), /belongs to a cluster already/);
+  rmSync(directory, { recursive: true });
+});
+
+test("a server's token is made by its number or its name", async () => {
+  const frontEnd = fakeFrontEnd(({ method, params }) => ({
+    value:
+      method === "one.zone.info"
+        ? "<ZONE><SERVER_POOL><SERVER><ID>2</ID><NAME>box2</NAME></SERVER></SERVER_POOL></ZONE>"
+        : `token-${String(params[1])}`,
+  }));
+  const rpc = createRpc({ endpoint: () => frontEnd.endpoint, session: () => "a:b" });
+  assert.is(await joinTokenOf(rpc, "1"), "token-1");
+  assert.is(await joinTokenOf(rpc, "box2"), "token-2");
+  await joinTokenOf(rpc, "box9").then(
+    () => assert.unreachable(),
+    (error) => assert.instance(error, CommandFailure),
+  );
+  await frontEnd.stop();
+});
+
+test("config check prints the proof, or every problem with file and line and ends with 1", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "cli-"));
+  const file = join(directory, "oned.conf");
+  writeFileSync(file, 'VIP = [ INTERFACE = "eth0", ADDRESS = "10.0.0.2/24" ]\nRAFT = [ PROFILE = "fast" ]\n');
+  const good = await command({}, ["config", "check", file]);
+  assert.is(good.code, 0);
+  assert.match(good.out, "Timings of profile fast:\n  holds: lease D");
+  writeFileSync(file, 'PORT = "abc"\nISOLATED = "maybe"\n');
+  const bad = await command({}, ["config", "check", file]);
+  assert.is(bad.code, 1);
+  assert.match(bad.err, `${file}:1: `);
+  assert.match(bad.err, `${file}:2: `);
+  assert.is((await command({}, ["config", "check", join(directory, "absent")])).code, 1);
+  rmSync(directory, { recursive: true });
+});
+
+test.run();
