@@ -161,17 +161,23 @@ function printNics(page: Page, vm: XmlElement): void {
   });
 }
 
-/** OpenNebula's numbers of history actions that this version makes. */
-const ACTIONS: Readonly<Record<number, string>> = {
-  0: "none",
-  1: "migrate",
-  2: "live-migrate",
-  23: "terminate",
-  24: "terminate-hard",
-  16: "poweroff",
-  17: "poweroff-hard",
-  18: "recover",
-};
+/** OpenNebula's numbers of history actions; later ones are shown as numbers. */
+const ACTIONS: readonly string[] = [
+  ...["none", "migrate", "live-migrate", "shutdown", "shutdown-hard", "undeploy", "undeploy-hard", "hold", "release"],
+  ...[
+    "stop",
+    "suspend",
+    "resume",
+    "boot",
+    "delete",
+    "delete-recreate",
+    "reboot",
+    "reboot-hard",
+    "resched",
+    "unresched",
+  ],
+  ...["poweroff", "poweroff-hard"],
+];
 
 function printHistory(page: Page, vm: XmlElement, now: number): void {
   const records = allAt(vm, "HISTORY_RECORDS", "HISTORY");
