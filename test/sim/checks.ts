@@ -229,9 +229,7 @@ export class Checks {
     });
   }
 
-  preVoteAsked(box: SimBox, node: RaftNode, before: number): void {
-    if (this.#world.steps % 8 !== 0 && before === box.term) return;
-    const { term } = node.status();
+  preVoteAsked(box: SimBox, term: number, before: number): void {
     demand(term === before, "a pre-vote raises no term", () => `${box.id} went from term ${before} to ${term}`);
   }
 
@@ -266,8 +264,19 @@ export class Checks {
     }
   }
 
+  /** The only devices on the cable are our boxes: none of them may ever take another for a stranger. */
+  alarmed(box: SimBox, code: string): void {
+    demand(code !== "vip-conflict", "a box of ours is no stranger", () => `${box.id} releases the VIP for another box`);
+  }
+
   /** Called whenever a box may just have become the holder; tokens only run out in between. */
   holders(box: SimBox): void {
+    if (box.kernel.passesPower) {
+      for (const other of this.#boxes()) {
+        const isOther = other !== box && other.kernel.passesPower;
+        demand(!isOther, "one power gate open at every instant", () => `${box.id} and ${other.id}`);
+      }
+    }
     if (!box.isHolder) return;
     for (const other of this.#boxes()) {
       if (other === box || !other.isHolder) continue;

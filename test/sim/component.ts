@@ -1,4 +1,3 @@
-import type { Message } from "../../src/raft/messages.ts";
 import type { BoxParts, SimBox } from "./box.ts";
 import type { Checks } from "./checks.ts";
 import type { Network } from "./network.ts";
@@ -11,22 +10,16 @@ export interface Stage {
   readonly checks: Checks;
   /** All boxes that ever were, removed ones included. */
   readonly boxes: readonly SimBox[];
-  /** A new, empty box with an identity of its own. */
+  /** A new, empty box with an identity of its own. It starts when a leader has let it in. */
   addBox(): SimBox;
   readonly parts: BoxParts;
-  deliver(message: Message): void;
 }
 
-/**
- * A part of a simulated rack: clients, faults, operators; later hosts, BMCs, fencing and recovery. Adding one to
- * `components` in simulation.ts is all that it takes.
- */
+/** A part of a simulated rack: clients, faults, operators. */
 export interface Component {
   readonly name: string;
   /** Schedules the first events. */
   start(stage: Stage): void;
-  /** Called after every event; throws a Violation. Keep it cheap. */
-  check?(stage: Stage): void;
   /** The storm is over: stop making trouble. */
   heal?(stage: Stage): void;
   /** During the heal phase: what is still missing, or undefined when this part is content. */

@@ -1,38 +1,44 @@
 import type { Prng } from "../../src/base/prng.ts";
+import { decodeMembership } from "../../src/raft/membership-codec.ts";
 import type { HardState, LogEntry, Membership } from "../../src/raft/types.ts";
 import { INITIAL_HARD_STATE } from "../../src/raft/types.ts";
+import type { Append } from "../../src/store/log/types.ts";
 import { MemoryLog } from "../support/raft/memory-log.ts";
 import type { World } from "./world.ts";
 
 interface Write {
-  readonly hardState: HardState | undefined;
-  readonly entries: readonly LogEntry[];
-  readonly membership: MembershipRecord | undefined;
-  readonly done: () => void;
+  readonly record: Append;
+  readonly done: (error?: Error) => void;
 }
 
 export interface MembershipRecord {
   readonly index: number;
-  readonly membership: Membership;
+  readonly value: Membership;
+}
+
+/** A write or sync that the device refused; the log is of no further use to this process. */
+export class DiskFailure extends Error {
+  override readonly name = "DiskFailure";
 }
 
 /**
- * A box's log device: writes in order, one sync under way at a time, and what is not synced may be lost in a power cut
- * (any suffix of it; recovery keeps the longest valid prefix). A killed process loses nothing that was written.
+ * A box's log device: writes in order, one sync under way at a time. What waits behind it is in the process's memory
+ * and gone with it; of what is under way any prefix may have reached the disk when the process or the power goes.
  */
 export class SimDisk {
   readonly #world: World;
   readonly #random: Prng;
-  /** What survives a power cut; the core's LogReader. */
+  /** What survives; the core's LogReader. */
   log = new MemoryLog();
   hardState: HardState = INITIAL_HARD_STATE;
   membership: MembershipRecord | undefined;
-  /** Every entry handed in, by index, durable or not: what the box holds as long as it has power. */
+  /** The commit index that rode in the newest group. */
+  commit = 0;
+  /** Every entry handed in, by index, durable or not: what the box holds as long as its process lives. */
   view: LogEntry[] = [];
   #pending: Write[] = [];
   #syncing = 0;
-  /** Finished writes are being reported: a new one must not overtake them. */
-  #isReporting = false;
+  #isPoisoned = false;
   #generation = 0;
 
   constructor(world: World) {
@@ -40,37 +46,34 @@ export class SimDisk {
     this.#random = world.split();
   }
 
-  write(
-    hardState: HardState | undefined,
-    entries: readonly LogEntry[],
-    membership: MembershipRecord | undefined,
-    done: () => void,
-  ): void {
-    if (hardState === undefined && entries.length === 0 && membership === undefined && this.isIdle) {
-      done();
-      return;
-    }
-    const first = entries[0];
+  /** As store/log's append: `done` comes later, in the order of the calls. */
+  append(record: Append, done: (error?: Error) => void): void {
+    const first = record.entries[0];
     if (first !== undefined) {
       this.view.length = first.index - 1;
-      for (const entry of entries) this.view.push(entry);
+      for (const entry of record.entries) this.view.push(entry);
     }
-    this.#pending.push({ hardState, entries, membership, done });
-    if (this.#syncing === 0 && !this.#isReporting) this.#sync();
+    if (this.#isPoisoned) {
+      this.#world.after(0, "refused write", () => done(new DiskFailure("the log is poisoned")));
+      return;
+    }
+    if (this.#world.mutants.has("log-answers-before-the-sync")) {
+      this.#world.after(0, "early answer", () => done());
+      this.#pending.push({ record, done: () => undefined });
+    } else this.#pending.push({ record, done });
+    if (this.#syncing === 0) this.#sync();
   }
 
-  get isIdle(): boolean {
-    return this.#pending.length === 0 && !this.#isReporting;
-  }
-
-  /** Process gone, machine alive: the kernel still has everything that was written. */
+  /** The process is gone: what it had not handed to the kernel is gone with it. */
   kill(): void {
-    this.#settle(this.#pending.length);
+    const kept = this.#random.range(0, this.#syncing);
+    if (kept < this.#pending.length) this.#world.count("unwritten writes lost");
+    this.#settle(kept);
   }
 
   /** Power gone. */
   cutPower(): void {
-    const kept = this.#random.range(0, this.#pending.length);
+    const kept = this.#random.range(0, this.#syncing);
     if (kept < this.#pending.length) this.#world.count("unsynced writes lost");
     this.#settle(kept);
   }
@@ -80,41 +83,65 @@ export class SimDisk {
     this.log = new MemoryLog();
     this.hardState = INITIAL_HARD_STATE;
     this.membership = undefined;
+    this.commit = 0;
     this.view = [];
   }
 
   #settle(count: number): void {
-    for (let i = 0; i < count; i++) this.#keep(this.#pending[i] as Write);
+    for (const { record } of this.#pending.slice(0, count)) this.#keep(record);
     this.#pending = [];
     this.#syncing = 0;
+    this.#isPoisoned = false;
     this.#generation++;
     this.view = [...this.log.all];
   }
 
   #sync(): void {
     const generation = this.#generation;
+    const { storm, faults } = this.#world;
     this.#syncing = this.#pending.length;
     let delayMs = 0.1 + this.#random.fraction() * 0.4;
     if (this.#random.chance(0.02)) delayMs += this.#random.fraction() * 34;
-    if (this.#world.storm && this.#world.faults.slowDisk && this.#random.chance(0.02)) {
+    if (storm && faults.slowDisk && this.#random.chance(0.02)) {
       delayMs += this.#random.fraction() * 2000;
       this.#world.count("slow syncs");
     }
+    const fails = storm && faults.failingDisk && this.#random.chance(0.003);
     this.#world.after(delayMs, "sync", () => {
       if (generation !== this.#generation) return;
-      const group = this.#pending.splice(0, this.#syncing);
-      this.#syncing = 0;
-      for (const write of group) this.#keep(write);
-      this.#isReporting = true;
-      for (const write of group) write.done();
-      this.#isReporting = false;
-      if (generation === this.#generation && this.#pending.length > 0) this.#sync();
+      if (fails) this.#fail();
+      else this.#finish();
     });
   }
 
-  #keep(write: Write): void {
-    if (write.hardState !== undefined) this.hardState = write.hardState;
-    this.log.write(write.entries);
-    if (write.membership !== undefined) this.membership = write.membership;
+  #finish(): void {
+    const group = this.#pending.splice(0, this.#syncing);
+    this.#syncing = 0;
+    for (const write of group) {
+      this.#keep(write.record);
+      write.done();
+    }
+    if (this.#pending.length > 0) this.#sync();
+  }
+
+  /** Any part of the group may be on the disk; nobody is told that it is, and nothing is written any more. */
+  #fail(): void {
+    this.#world.count("failed syncs");
+    const failed = this.#pending;
+    const kept = this.#random.range(0, this.#syncing);
+    for (const { record } of failed.slice(0, kept)) this.#keep(record);
+    this.#pending = [];
+    this.#syncing = 0;
+    this.#isPoisoned = true;
+    for (const { done } of failed) done(new DiskFailure("fdatasync: EIO"));
+  }
+
+  #keep(record: Append): void {
+    if (record.hardState !== undefined) this.hardState = record.hardState;
+    this.log.write(record.entries);
+    this.commit = Math.max(this.commit, record.commit);
+    const { membership } = record;
+    if (membership !== undefined)
+      this.membership = { index: membership.index, value: decodeMembership(membership.bytes) };
   }
 }

@@ -16,6 +16,11 @@ export class EventHeap {
     return this.#items.length;
   }
 
+  /** When the next event happens; never, when there is none. */
+  get nextAt(): number {
+    return this.#items[0]?.at ?? Number.POSITIVE_INFINITY;
+  }
+
   push(at: number, label: string, run: () => void): void {
     const items = this.#items;
     const event: Event = { at, sequence: this.#sequence++, label, run };

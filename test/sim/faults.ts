@@ -16,7 +16,7 @@ export class Faults implements Component {
 
   heal(stage: Stage): void {
     stage.network.heal();
-    for (const box of stage.boxes) if (!box.isUp) box.start();
+    for (const box of stage.boxes) if (!box.isUp && box.isMember) box.start();
   }
 
   #schedule(stage: Stage): void {

@@ -7,9 +7,6 @@ export interface Write {
   readonly key: number;
 }
 
-/** Keys from here on are not counters: writing one puts the timings with that number into force. */
-export const TIMINGS_KEY = 1000;
-
 export function encodeWrite(write: Write): Uint8Array {
   const bytes = new Uint8Array(12);
   const view = new DataView(bytes.buffer);
@@ -28,8 +25,6 @@ export function decodeWrite(bytes: Uint8Array): Write {
 export class SimMachine {
   applied = 0;
   hash = 0x811c9dc5;
-  /** Timings are cluster state: which of them are in force. Undefined until an entry says so. */
-  timings: number | undefined;
   readonly counters = new Map<number, number>();
   readonly sessions = new Map<number, { sequence: number; value: number }>();
 
@@ -49,7 +44,6 @@ export class SimMachine {
         value = session.value;
         this.#mix(1);
       } else {
-        if (write.key >= TIMINGS_KEY) this.timings = write.key - TIMINGS_KEY;
         value = (this.counters.get(write.key) ?? 0) + 1;
         this.counters.set(write.key, value);
         this.sessions.set(write.client, { sequence: write.sequence, value });

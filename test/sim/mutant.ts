@@ -5,6 +5,7 @@ export type PartMutant =
   | "applied-index-outside-transaction"
   | "retried-write-without-its-key"
   | "step-down-reported-as-failed"
+  | "log-answers-before-the-sync"
   | "vip-before-noop"
   | "lease-renewed-by-remaining-time"
   | "lease-counted-from-the-answer"
@@ -42,6 +43,7 @@ export const MUTANTS: readonly Mutant[] = [
   "applied-index-outside-transaction",
   "retried-write-without-its-key",
   "step-down-reported-as-failed",
+  "log-answers-before-the-sync",
   "vip-before-noop",
   "lease-renewed-by-remaining-time",
   "lease-counted-from-the-answer",

@@ -1,30 +1,42 @@
 import type { Prng } from "../../src/base/prng.ts";
-import { decodeMessage, encodeMessage } from "../../src/raft/codec.ts";
-import type { Message } from "../../src/raft/messages.ts";
+import type { FrameType } from "../../src/cluster/frame.ts";
 import type { RaftId } from "../../src/raft/types.ts";
 import type { World } from "./world.ts";
 
-/** Carries messages: late, twice, in another order or never. What is under way when a cable is cut is lost with it. */
+/** What one box sends another: the payload of a frame of the peers' connections. */
+export interface Packet {
+  readonly from: RaftId;
+  readonly to: RaftId;
+  readonly type: FrameType;
+  readonly payload: Uint8Array;
+  /** TimeoutNow: it is delayed more often than others. */
+  readonly isTimeoutNow: boolean;
+}
+
+export interface NetworkEnds {
+  deliver(packet: Packet): void;
+  /** A connection that broke: its sender may hear of it. */
+  unreachable(from: RaftId, to: RaftId): void;
+}
+
+/** Carries packets: late, twice, in another order or never. What is under way when a cable is cut is lost with it. */
 export class Network {
   readonly #world: World;
   readonly #random: Prng;
-  readonly #deliver: (message: Message) => void;
+  readonly #ends: NetworkEnds;
   /** `from>to` pairs that are cut. */
   readonly #cuts = new Set<string>();
   readonly #lossRate: number;
   readonly #duplicationRate: number;
   readonly #spreadMs: number;
-  /** Some seeds send everything through the codec, so that it is part of the proof without slowing all of them. */
-  readonly #usesCodec: boolean;
 
-  constructor(world: World, deliver: (message: Message) => void) {
+  constructor(world: World, ends: NetworkEnds) {
     this.#world = world;
     this.#random = world.split();
-    this.#deliver = deliver;
+    this.#ends = ends;
     this.#lossRate = world.faults.loss ? this.#random.pick([0.01, 0.05, 0.2]) : 0;
     this.#duplicationRate = world.faults.duplication ? this.#random.pick([0.02, 0.2]) : 0;
     this.#spreadMs = this.#random.pick([0.3, 2, 8]);
-    this.#usesCodec = this.#random.chance(1 / 16);
   }
 
   cut(from: RaftId, to: RaftId): void {
@@ -35,22 +47,22 @@ export class Network {
     this.#cuts.clear();
   }
 
-  send(message: Message): void {
+  send(packet: Packet): void {
     const storm = this.#world.storm;
     if (storm && this.#random.chance(this.#lossRate)) return;
     const copies = storm && this.#random.chance(this.#duplicationRate) ? 2 : 1;
-    for (let i = 0; i < copies; i++) this.#carry(message);
+    for (let i = 0; i < copies; i++) this.#carry(packet);
   }
 
-  #carry(message: Message): void {
+  #carry(packet: Packet): void {
     let delayMs = 0.1 + this.#random.fraction() ** 2 * this.#spreadMs;
     if (this.#world.storm && this.#world.faults.longDelays) {
-      const chance = message.kind === "timeout-now" ? 0.3 : 0.003;
+      const chance = packet.isTimeoutNow ? 0.3 : 0.003;
       if (this.#random.chance(chance)) delayMs += this.#random.fraction() ** 2 * 10_000;
     }
-    const carried = this.#usesCodec ? decodeMessage(encodeMessage(message)) : message;
     this.#world.after(delayMs, "deliver", () => {
-      if (!this.#cuts.has(`${message.from}>${message.to}`)) this.#deliver(carried);
+      if (!this.#cuts.has(`${packet.from}>${packet.to}`)) this.#ends.deliver(packet);
+      else if (this.#random.chance(0.1)) this.#ends.unreachable(packet.from, packet.to);
     });
   }
 }

@@ -1,13 +1,11 @@
 import type { Prng } from "../../src/base/prng.ts";
-import type { MembershipChange, RaftNode } from "../../src/raft/types.ts";
+import type { Pump } from "../../src/cluster/pump.ts";
+import type { MembershipChange } from "../../src/raft/types.ts";
 import { member } from "../support/raft/group.ts";
 import type { SimBox } from "./box.ts";
 import { TIMINGS } from "./box.ts";
 import type { Component, Stage } from "./component.ts";
-import { encodeWrite, TIMINGS_KEY } from "./machine.ts";
 
-/** The operator's own session. */
-const OPERATOR = 99;
 /** Voters that the operator aims at; never below. */
 const VOTERS_MIN = 3;
 const VOTERS_MAX = 5;
@@ -18,12 +16,14 @@ const BOXES_MAX = 8;
 export class Operator implements Component {
   readonly name = "operator";
   #random!: Prng;
-  #timingChanges = 0;
 
   start(stage: Stage): void {
     this.#random = stage.world.split();
     if (stage.world.faults.transfers) this.#transfers(stage);
-    if (stage.world.faults.membership) this.#changes(stage);
+    if (stage.world.faults.membership) {
+      this.#changes(stage);
+      this.#letIn(stage);
+    }
     if (stage.world.faults.timings) this.#timings(stage);
   }
 
@@ -31,16 +31,34 @@ export class Operator implements Component {
     return stage.boxes.find((box) => box.role === "leader" && box.isUp);
   }
 
-  /** Timings change by an entry, so boxes change them at different times. */
+  /** oned.conf is edited box by box, and each reads it at its next start: for a while they differ. */
   #timings(stage: Stage): void {
     stage.world.after(300 + this.#random.fraction() * 2000, "timings", () => {
       if (!stage.world.storm) return;
-      const key = TIMINGS_KEY + this.#random.range(0, TIMINGS.length - 1);
-      this.#leader(stage)?.operate((node, now) => {
-        const write = { client: OPERATOR, sequence: ++this.#timingChanges, key };
-        if (node.propose([encodeWrite(write)], now).kind === "accepted") stage.world.count("timings changed");
-      });
+      const box = this.#random.pick(stage.boxes);
+      box.timings = this.#random.pick(TIMINGS);
+      stage.world.count("timings changed");
+      if (box.isUp) {
+        box.kill();
+        box.start();
+      }
       this.#timings(stage);
+    });
+  }
+
+  /** A box with a token asks until a leader has it in its membership, and learns that membership. */
+  #letIn(stage: Stage): void {
+    stage.world.after(20 + this.#random.fraction() * 100, "join", () => {
+      for (const box of stage.boxes) {
+        if (box.isMember) continue;
+        const leader = stage.boxes.find(
+          (other) => other.role === "leader" && other.membership.members.some((each) => each.raftId === box.id),
+        );
+        if (leader === undefined) continue;
+        box.bootstrap = { index: leader.membershipIndex, value: leader.membership };
+        box.start();
+      }
+      this.#letIn(stage);
     });
   }
 
@@ -48,7 +66,7 @@ export class Operator implements Component {
     stage.world.after(50 + this.#random.fraction() * 800, "transfer", () => {
       if (!stage.world.storm) return;
       const to = this.#random.pick(stage.boxes);
-      if (this.#random.chance(0.3)) to.operate((node, now) => void node.campaign(now));
+      if (this.#random.chance(0.3)) to.operate((_pump, node) => void node.campaign(to.localNow));
       else this.#transfer(stage, to);
       this.#transfers(stage);
     });
@@ -58,8 +76,8 @@ export class Operator implements Component {
   #transfer(stage: Stage, to: SimBox): void {
     const { world, network } = stage;
     const leader = this.#leader(stage);
-    leader?.operate((node, now) => {
-      if (node.transferLeader(to.id, now).kind === "started") world.count("transfers");
+    leader?.operate((pump) => {
+      if (pump.transfer(to.id) === undefined) world.count("transfers");
     });
     if (leader === undefined || !this.#random.chance(0.5)) return;
     world.after(this.#random.fraction() * 4, "cut after transfer", () => {
@@ -76,16 +94,16 @@ export class Operator implements Component {
       const leader = this.#leader(stage);
       const change = leader === undefined ? undefined : this.#pick(stage, leader);
       if (change !== undefined) {
-        leader?.operate((node, now) => this.#propose(stage, node, change, now));
+        leader?.operate((pump) => this.#propose(stage, pump, change));
       }
       this.#changes(stage);
     });
   }
 
-  #propose(stage: Stage, node: RaftNode, change: MembershipChange, now: number): void {
+  #propose(stage: Stage, pump: Pump, change: MembershipChange): void {
     // Twice: the second must be refused while the first is in flight.
     for (let i = 0; i < 2; i++) {
-      if (node.proposeMembership(change, now).kind === "accepted") stage.world.count("membership changes proposed");
+      if (pump.proposeMembership(change) === undefined) stage.world.count("membership changes proposed");
     }
   }
 
@@ -93,9 +111,9 @@ export class Operator implements Component {
     const { voters, learners } = leader.membership;
     const learner = learners[0];
     if (learner !== undefined) {
-      // Also a learner goes away at times, before it was promoted.
-      const kind = this.#random.chance(0.85) ? "promote" : "remove";
-      return { kind: "simple", steps: [{ kind, raftId: learner }] };
+      // The pump promotes it. At times it goes away before that.
+      if (this.#random.chance(0.85)) return undefined;
+      return { kind: "simple", steps: [{ kind: "remove", raftId: learner }] };
     }
     if (voters.length > VOTERS_MIN && this.#random.chance(0.5)) {
       return { kind: "simple", steps: [{ kind: "remove", raftId: this.#random.pick(voters) }] };

@@ -1,8 +1,7 @@
 import { changeMembership, EMPTY_MEMBERSHIP } from "../../src/raft/membership.ts";
 import { encodeMembershipChange } from "../../src/raft/membership-codec.ts";
-import type { Message } from "../../src/raft/messages.ts";
 import { DEFAULT_TIMINGS, FAST_TIMINGS } from "../../src/raft/options.ts";
-import type { LogEntry, MembershipChange, Options } from "../../src/raft/types.ts";
+import type { LogEntry, MembershipChange, Options, RaftId } from "../../src/raft/types.ts";
 import { id, member } from "../support/raft/group.ts";
 import type { BoxParts } from "./box.ts";
 import { SimBox, TIMINGS } from "./box.ts";
@@ -10,6 +9,7 @@ import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import type { Component, Stage } from "./component.ts";
 import { Faults } from "./faults.ts";
+import { Lan } from "./lan.ts";
 import type { Mutant } from "./mutant.ts";
 import { Network } from "./network.ts";
 import { Operator } from "./operator.ts";
@@ -45,30 +45,26 @@ export interface RunResult {
 
 /** One seed: a storm, then the heal, then everything must be whole. Same seed, same code: same hash. */
 export function simulate(options: RunOptions): RunResult {
-  const world = new World(options.seed, options.mutants ?? new Set(), options.trace);
+  const world = new World(options.seed, options.steps, options.mutants ?? new Set(), options.trace);
   let failure: Error | undefined;
   try {
-    run(world, options.steps);
+    run(world);
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
   }
   return { seed: options.seed, failure, hash: world.hash, steps: world.steps, counters: world.counters };
 }
 
-function run(world: World, steps: number): void {
+function run(world: World): void {
   const stage = build(world);
   const parts = components();
   for (const box of stage.boxes) box.start();
   for (const part of parts) part.start(stage);
-  const step = (): void => {
-    world.step();
-    for (const part of parts) part.check?.(stage);
-  };
-  while (world.steps < steps) step();
+  while (world.storm) world.step();
   world.trace(() => "the storm is over");
-  world.storm = false;
+  world.endStorm();
   for (const part of parts) part.heal?.(stage);
-  heal(world, stage, parts, step);
+  heal(world, stage, parts);
   for (const part of parts) part.finish?.(stage);
   stage.checks.finish();
 }
@@ -76,26 +72,30 @@ function run(world: World, steps: number): void {
 function build(world: World): Stage {
   const random = world.split();
   const boxes: SimBox[] = [];
-  const deliver = (message: Message): void => boxes.find((box) => box.id === message.to)?.deliver(message);
-  const network = new Network(world, deliver);
+  const boxOf = (raftId: RaftId): SimBox | undefined => boxes.find((box) => box.id === raftId);
+  const network = new Network(world, {
+    deliver: (packet) => boxOf(packet.to)?.deliver(packet),
+    unreachable: (from, to) => boxOf(from)?.unreachable(to),
+  });
+  const lan = new Lan(world);
   const checks = new Checks(world, () => boxes);
   const options: Partial<Options> = {
-    timings: random.chance(0.5) ? DEFAULT_TIMINGS : FAST_TIMINGS,
     // Small limits, so that runs of a few hundred entries meet them.
     maxInflight: random.pick([2, 8, 64]),
     maxSizePerMessage: random.pick([64, 300, 65_536]),
     maxApplyingBytes: random.pick([200, 65_536]),
     maxUncommittedBytes: random.pick([1000, 65_536]),
   };
-  const parts: BoxParts = { world, network, checks, options };
+  const parts: BoxParts = { world, network, lan, checks, options };
+  const timings = random.chance(0.5) ? DEFAULT_TIMINGS : FAST_TIMINGS;
   const addBox = (): SimBox => {
-    const box = new SimBox(id(boxes.length + 1), parts);
+    const number = boxes.length + 1;
+    const box = new SimBox(number, id(number), parts, timings);
     boxes.push(box);
-    if (world.steps > 0) box.start();
     return box;
   };
   found(random.pick([1, 3, 3, 3, 4, 5]), addBox, checks);
-  return { world, network, checks, boxes, addBox, parts, deliver };
+  return { world, network, checks, boxes, addBox, parts };
 }
 
 /** The first entry of every log: who founded the cluster. Boxes that come later learn it like everything else. */
@@ -112,19 +112,20 @@ function found(count: number, addBox: () => SimBox, checks: Checks): void {
     box.disk.log.write([entry]);
     box.disk.view = [entry];
     box.disk.hardState = { term: 1, vote: "", promiseMs: 0, commit: 1 };
-    box.disk.membership = { index: 1, membership: result.membership };
+    box.disk.membership = { index: 1, value: result.membership };
+    box.disk.commit = 1;
     box.machine.apply(entry, false);
   }
 }
 
-function heal(world: World, stage: Stage, parts: readonly Component[], step: () => void): void {
+function heal(world: World, stage: Stage, parts: readonly Component[]): void {
   const slowestMs = Math.max(...TIMINGS.map((timings) => timings.electionTimeoutMs[1]));
   // Pauses and slow disks that began in the storm, and the promises given then, end first.
   const calmAt = world.now + 10_000;
   const leaderBy = calmAt + HEAL_ELECTION_TIMEOUTS * slowestMs;
   let missing = "";
   while (world.now < leaderBy + CATCH_UP_MS) {
-    for (let i = 0; i < 50; i++) step();
+    for (let i = 0; i < 50; i++) world.step();
     const leader = leaderOf(stage);
     demand(leader !== undefined || world.now < leaderBy, "a leader after the heal", () => describe(stage));
     missing = stillMissing(stage, leader, parts) ?? "";

@@ -14,6 +14,8 @@ export interface FaultClasses {
   readonly powerCuts: boolean;
   readonly pauses: boolean;
   readonly slowDisk: boolean;
+  readonly failingDisk: boolean;
+  readonly apiHangs: boolean;
   readonly drift: boolean;
   readonly transfers: boolean;
   readonly membership: boolean;
@@ -32,13 +34,19 @@ export class World {
   now = 0;
   steps = 0;
   hash = 0x811c9dc5;
-  /** Faults happen; off during the heal phase. */
-  storm = true;
+  #isHealing = false;
   /** How often rare things happened: a counter that stays 0 over many seeds means that a test tests nothing. */
   readonly counters = new Map<string, number>();
 
-  constructor(seed: number, mutants: ReadonlySet<Mutant>, trace?: (line: string) => void) {
+  /** What was broken first; whoever catches it on the way must not go on. */
+  failure: unknown;
+  /** Processes that stand still inside a call, each with the rest of the world running on top of its stack. */
+  depth = 0;
+  readonly #stormSteps: number;
+
+  constructor(seed: number, stormSteps: number, mutants: ReadonlySet<Mutant>, trace?: (line: string) => void) {
     this.seed = seed;
+    this.#stormSteps = stormSteps;
     this.mutants = mutants;
     this.#trace = trace;
     this.#root = createPrng(seed);
@@ -57,7 +65,18 @@ export class World {
       transfers: dice.chance(0.4),
       membership: dice.chance(0.4),
       timings: dice.chance(0.25),
+      failingDisk: dice.chance(0.2),
+      apiHangs: dice.chance(0.2),
     };
+  }
+
+  /** Faults happen; not in the heal phase. */
+  get storm(): boolean {
+    return !this.#isHealing && this.steps < this.#stormSteps;
+  }
+
+  endStorm(): void {
+    this.#isHealing = true;
   }
 
   /** A source of a component's own: its draws do not shift the others'. */
@@ -82,15 +101,30 @@ export class World {
     this.hash = Math.imul(this.hash ^ (value | 0), 0x01000193) >>> 0;
   }
 
-  /** Runs the next event. False when there is none. */
-  step(): boolean {
+  /** Keeps the first failure, also when some catch on its way believes it to be its own. */
+  fail(error: unknown): void {
+    this.failure ??= error;
+  }
+
+  /** The rest of the world goes on while a process stands still inside a call; at the longest until the storm's end. */
+  goOn(durationMs: number): void {
+    const until = this.now + durationMs;
+    this.depth++;
+    while (this.storm && this.#heap.nextAt <= until) this.step();
+    this.depth--;
+    // A call that was nested in this one may have lasted longer.
+    if (this.storm) this.now = Math.max(this.now, until);
+  }
+
+  /** Runs the next event. */
+  step(): void {
     const event = this.#heap.pop();
-    if (event === undefined) return false;
+    if (event === undefined) throw new Error("nothing happens any more");
     this.now = event.at;
     this.steps++;
     this.observe(event.sequence);
     this.observe(event.at * 1000);
     event.run();
-    return true;
+    if (this.failure !== undefined) throw this.failure;
   }
 }
