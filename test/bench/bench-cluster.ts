@@ -1,6 +1,8 @@
 /** A rack of the benches' own, with our cluster or with nothing on its boxes; always taken down at the end. */
+import { cpSync, existsSync, rmSync } from "node:fs";
 import { addHosts, type BoxStatus, endpoint, formCluster, statusOf, until } from "../support/demo/bootstrap.ts";
 import { RackClient } from "../support/demo/client.ts";
+import { nodeDataDirectory } from "../support/rack/place.ts";
 import { type Rack, type RackNode, upRack } from "../support/rack/rack.ts";
 import type { Profile } from "../support/rack/state.ts";
 
@@ -52,13 +54,35 @@ async function withRack<T>(
   process.once("SIGINT", end).once("SIGTERM", end);
   try {
     return await body(rack);
+  } catch (error) {
+    keepLogs(rack);
+    throw error;
   } finally {
     process.off("SIGINT", end).off("SIGTERM", end);
     await rack.down();
   }
 }
 
-/** Waits until every box is on, answers, knows one leader and has applied the same; the leader. */
+/** What the boxes wrote before a bench failed, until the next one fails. */
+function keepLogs(rack: Rack): void {
+  const directory = `/var/tmp/${rack.place.prefix}failed`;
+  rmSync(directory, { recursive: true, force: true });
+  for (const box of rack.boxes) {
+    const log = `${nodeDataDirectory(rack.place, box.name)}/log`;
+    if (existsSync(log)) cpSync(log, `${directory}/${box.name}`, { recursive: true });
+  }
+  console.error(`the boxes' logs are kept in ${directory}`);
+}
+
+/** What `ringfence status --json` says beside what the demo looks at. */
+interface FullStatus extends BoxStatus {
+  readonly vip: { readonly holding: boolean; readonly claim: string } | null;
+}
+
+/**
+ * Waits until every box is on and answers, all know one leader and have applied the same, the leader holds the VIP, and
+ * all have heard its announcement (before that, a first take-over waits for a probe); the leader.
+ */
 export async function waitForLevel({ rack, client }: BenchCluster): Promise<RackNode> {
   let leader: RackNode | undefined;
   await until("all boxes are level under one leader", LEVEL_TIMEOUT_MS, async () => {
@@ -75,6 +99,8 @@ function leaderOf(rack: Rack, all: readonly (BoxStatus | undefined)[]): RackNode
   if (first === undefined || first.leader === "") return undefined;
   const isLevel = all.every(
     (status) =>
+      (status as FullStatus | undefined)?.vip?.claim === "free" &&
+      (status as FullStatus).vip?.holding === (status?.cluster.role === "leader") &&
       status?.cluster.leader === first.leader &&
       status.cluster.term === first.term &&
       status.cluster.applied === first.applied,
