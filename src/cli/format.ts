@@ -64,7 +64,8 @@ export function templateLines(template: XmlElement | undefined, without: readonl
     );
 }
 
-function quoted(text: string): string {
+/** A value in OpenNebula's template syntax. */
+export function quoted(text: string): string {
   return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 

@@ -42,9 +42,9 @@ async function dispatch(program: Program, argv: readonly string[], terminal: Ter
   }
   const rest = argv.slice(command.name.split(" ").length);
   const { options, words } = parseOptions(rest, [...(command.options ?? []), ...GENERAL_OPTIONS]);
-  if (options.has("help")) return terminal.out(commandUsage(program, command));
+  if (options.has("help")) return terminal.out(commandUsage(command));
   if (options.has("version")) return terminal.out(`${version}\n`);
-  checkWords(program, command, words);
+  checkWords(command, words);
   const rpc = createRpc({
     endpoint: () => findEndpoint(options, terminal.env),
     session: () => findSession(options, terminal.env, () => terminal.ask("Password: ")),
@@ -61,12 +61,12 @@ function findCommand(program: Program, argv: readonly string[]): Command | undef
   return matching.sort((a, b) => b.name.length - a.name.length)[0];
 }
 
-function checkWords(program: Program, command: Command, words: readonly string[]): void {
+function checkWords(command: Command, words: readonly string[]): void {
   const { least, most } = wordCount(command.words);
   if (words.length < least) {
     const count = least === 1 ? "one parameter" : `${least} parameters`;
     throw new CommandFailure(`Command ${command.name} requires ${count} to run`, {
-      usage: commandUsage(program, command),
+      usage: commandUsage(command),
     });
   }
   if (words.length > most) {

@@ -5,12 +5,12 @@ import type { Option } from "./options.ts";
 const OPTION_WIDTH = 26;
 
 /** The help of one command, as OpenNebula's commands print it, and an example. */
-export function commandUsage(program: Program, command: Command): string {
+export function commandUsage(command: Command): string {
   const own = command.options ?? [];
   const valid = own.length === 0 ? "" : `        valid options: ${own.map((option) => option.name).join(", ")}\n`;
   return [
     `## USAGE\n${`${command.name} ${command.words}`.trimEnd()}\n${indented(command.text)}\n${valid}`,
-    `## EXAMPLE\n        ${program.name === "ringfence" ? "" : ""}${command.example}\n`,
+    `## EXAMPLE\n        ${command.example}\n`,
     `## OPTIONS\n${[...own, ...GENERAL_OPTIONS].map(optionLine).join("\n")}\n`,
   ].join("\n");
 }

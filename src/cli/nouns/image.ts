@@ -3,7 +3,7 @@ import type { Context, Program } from "../command.ts";
 import { at, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
 import { readTemplateFile } from "../files.ts";
-import { formatPermissions, formatSize, formatTime, templateLines, yesNo } from "../format.ts";
+import { formatPermissions, formatSize, formatTime, quoted, templateLines, yesNo } from "../format.ts";
 import {
   forEachObject,
   type Kind,
@@ -104,7 +104,7 @@ async function create(context: Context): Promise<void> {
   if (datastore === undefined)
     throw new CommandFailure("Datastore to save the image is mandatory: \n\t -d datastore_id");
   const given = ATTRIBUTES.flatMap((name) =>
-    options.has(name) ? [`${name.toUpperCase()}="${(options.get(name) ?? "").replace(/["\\]/g, "\\$&")}"`] : [],
+    options.has(name) ? [`${name.toUpperCase()}=${quoted(options.get(name) ?? "")}`] : [],
   );
   if (options.has("persistent")) given.push('PERSISTENT="YES"');
   // A file, or options alone.

@@ -3,7 +3,7 @@ import type { Context, Program } from "../command.ts";
 import { at, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
 import { readTemplateFile } from "../files.ts";
-import { formatPermissions, formatTime, templateLines } from "../format.ts";
+import { formatPermissions, formatTime, quoted, templateLines } from "../format.ts";
 import {
   forEachObject,
   type Kind,
@@ -83,7 +83,7 @@ async function create({ rpc, terminal, options, words }: Context): Promise<void>
   const name = options.get("name");
   const text = readTemplateFile(words[0] ?? "-", terminal);
   // Last of a name wins.
-  const source = name === undefined ? text : `${text}\nNAME="${name.replace(/["\\]/g, "\\$&")}"\n`;
+  const source = name === undefined ? text : `${text}\nNAME=${quoted(name)}\n`;
   terminal.out(`ID: ${await rpc.write("one.template.allocate", source)}\n`);
 }
 

@@ -2,7 +2,7 @@ import { parseXml, type XmlElement } from "../../one/xml.ts";
 import type { Command, Context, Program } from "../command.ts";
 import { allAt, at, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
-import { templateLines } from "../format.ts";
+import { quoted, templateLines } from "../format.ts";
 import {
   forEachObject,
   type Kind,
@@ -160,10 +160,6 @@ async function addServer({ rpc, terminal, options, words }: Context): Promise<vo
   const id = numberAt(added, "ID");
   terminal.err(`Server ${id} joins with this token, once and within an hour: ringfence join TOKEN on ${name}\n`);
   terminal.out(`${await rpc.once("ringfence.zone.jointoken", id)}\n`);
-}
-
-function quoted(text: string): string {
-  return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** A server by its number or its name. */

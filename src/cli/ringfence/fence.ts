@@ -3,6 +3,7 @@ import { parseXml } from "../../one/xml.ts";
 import type { Context } from "../command.ts";
 import { textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
+import { quoted } from "../format.ts";
 import { type Kind, resolveId } from "../objects.ts";
 import { type BoxStatus, type FenceStatus, readAnswer } from "./answers.ts";
 import { look } from "./look.ts";
@@ -158,6 +159,6 @@ function readPassword({ terminal }: Context): string {
 }
 
 function sectionText(section: Vector): string {
-  const items = Object.entries(section).map(([key, value]) => `${key}="${value.replace(/["\\]/g, "\\$&")}"`);
+  const items = Object.entries(section).map(([key, value]) => `${key}=${quoted(value)}`);
   return `FENCE=[ ${items.join(", ")} ]`;
 }

@@ -4,14 +4,17 @@ import * as assert from "uvu/assert";
 import type { Program } from "../../../src/cli/command.ts";
 import { allAt, textAt } from "../../../src/cli/document.ts";
 import { DATASTORE_PROGRAM } from "../../../src/cli/nouns/datastore.ts";
-import { HOST_PROGRAM, printHost } from "../../../src/cli/nouns/host.ts";
+import { HOST_PROGRAM } from "../../../src/cli/nouns/host.ts";
+import { printHost } from "../../../src/cli/nouns/host-page.ts";
 import { IMAGE_PROGRAM } from "../../../src/cli/nouns/image.ts";
 import { TEMPLATE_PROGRAM } from "../../../src/cli/nouns/template.ts";
 import { USER_PROGRAM } from "../../../src/cli/nouns/user.ts";
-import { printVm, VM_PROGRAM } from "../../../src/cli/nouns/vm.ts";
+import { VM_PROGRAM } from "../../../src/cli/nouns/vm.ts";
+import { printVm } from "../../../src/cli/nouns/vm-page.ts";
 import { printZone, ZONE_PROGRAM } from "../../../src/cli/nouns/zone.ts";
 import { Page } from "../../../src/cli/objects.ts";
 import { run } from "../../../src/cli/run.ts";
+import { parseXml } from "../../../src/one/xml.ts";
 import { fakeFrontEnd, type SeenCall } from "./fake-front-end.ts";
 import { fakeTerminal } from "./fake-terminal.ts";
 import { ABSENT, compact, document, hasReference, printed } from "./reference.ts";
@@ -212,6 +215,52 @@ golden("a template shown is the template written", async () => {
   const source =
     "<VMTEMPLATE><ID>1</ID><UID>0</UID><GID>0</GID><UNAME>oneadmin</UNAME><GNAME>oneadmin</GNAME><NAME>web server</NAME><PERMISSIONS><OWNER_U>1</OWNER_U><OWNER_M>1</OWNER_M></PERMISSIONS><REGTIME>1795166253</REGTIME><TEMPLATE><CPU>1</CPU><DESCRIPTION><![CDATA[A template with a disk, a NIC & <special> characters]]></DESCRIPTION><DISK><IMAGE_ID>0</IMAGE_ID></DISK><LOGO>images/logos/linux.png</LOGO><MEMORY>2048</MEMORY><NIC><NETWORK>private</NETWORK></NIC><OS><ARCH>x86_64</ARCH></OS><VCPU>2</VCPU></TEMPLATE></VMTEMPLATE>";
   assert.is(await output(TEMPLATE_PROGRAM, "show 1", source), printed("onetemplate_show_1.txt"));
+});
+
+golden("a running VM shows its place, its NIC and its history to the column", () => {
+  const terminal = fakeTerminal({ now: 1795166529_000 });
+  printVm(
+    terminal,
+    parseXml(
+      "<VM><ID>2</ID><NAME>vm-running</NAME><UNAME>oneadmin</UNAME><GNAME>oneadmin</GNAME><STATE>3</STATE><LCM_STATE>3</LCM_STATE><RESCHED>0</RESCHED><STIME>1795166445</STIME><ETIME>0</ETIME><DEPLOY_ID>h1:vm-running:dummy</DEPLOY_ID><TEMPLATE><NIC><BRIDGE>br0</BRIDGE><IP>192.168.150.100</IP><MAC>02:00:c0:a8:96:64</MAC><NETWORK>private</NETWORK><NIC_ID>0</NIC_ID></NIC></TEMPLATE><HISTORY_RECORDS><HISTORY><SEQ>0</SEQ><HOSTNAME>h1</HOSTNAME><CID>0</CID><STIME>1795166523</STIME><ETIME>0</ETIME><DS_ID>0</DS_ID><PSTIME>1795166523</PSTIME><PETIME>1795166523</PETIME><ACTION>0</ACTION><UID>-1</UID><REQUEST_ID>-1</REQUEST_ID></HISTORY></HISTORY_RECORDS></VM>",
+    ),
+  );
+  const part = (text: string, begin: string, lines: number): string => {
+    const from = text.indexOf(begin);
+    assert.ok(from >= 0, begin);
+    return text.slice(from).split("\n").slice(0, lines).join("\n");
+  };
+  const expected = printed("run_onevm_show_2.txt");
+  for (const [begin, lines] of [
+    ["VIRTUAL MACHINE 2", 15],
+    ["VM NICS", 3],
+    ["VIRTUAL MACHINE HISTORY", 3],
+  ] as const) {
+    assert.is(part(terminal.written.out, begin, lines), part(expected, begin, lines));
+  }
+});
+
+golden("datastores and images are shown to the column", async () => {
+  const owner =
+    "<UID>0</UID><GID>0</GID><UNAME>oneadmin</UNAME><GNAME>oneadmin</GNAME><PERMISSIONS><OWNER_U>1</OWNER_U><OWNER_M>1</OWNER_M><GROUP_U>1</GROUP_U></PERMISSIONS>";
+  const template = (pairs: Readonly<Record<string, string>>): string =>
+    `<TEMPLATE>${Object.entries(pairs)
+      .map(([name, value]) => `<${name}><![CDATA[${value}]]></${name}>`)
+      .join("")}</TEMPLATE>`;
+  const datastore = `<DATASTORE><ID>1</ID>${owner}<NAME>default</NAME><DS_MAD>fs</DS_MAD><TM_MAD>local</TM_MAD><BASE_PATH>/var/lib/one//datastores/1</BASE_PATH><TYPE>0</TYPE><DISK_TYPE>0</DISK_TYPE><STATE>0</STATE><CLUSTERS><ID>0</ID></CLUSTERS><TOTAL_MB>258048</TOTAL_MB><FREE_MB>63181</FREE_MB><USED_MB>40653</USED_MB><IMAGES><ID>0</ID></IMAGES>${template({ ALLOW_ORPHANS: "FORMAT", CLONE_TARGET: "SYSTEM", DISK_TYPE: "FILE", DS_MAD: "fs", LN_TARGET: "SYSTEM", PERSISTENT_SNAPSHOTS: "YES", RESTRICTED_DIRS: "/", SAFE_DIRS: "/var/tmp", TM_MAD: "local", TYPE: "IMAGE_DS" })}</DATASTORE>`;
+  assert.is(await output(DATASTORE_PROGRAM, "show 1", datastore), printed("onedatastore_show_1.txt"));
+  const image = `<IMAGE><ID>0</ID>${owner.replace("<GROUP_U>1</GROUP_U>", "")}<NAME>tiny</NAME><TYPE>0</TYPE><PERSISTENT>0</PERSISTENT><REGTIME>1795166253</REGTIME><MODTIME>1795166253</MODTIME><SOURCE>/var/lib/one//datastores/1/1727dd68ad346f19931aa5cf9ea61c6a</SOURCE><PATH>/var/tmp/tiny.img</PATH><FORMAT>raw</FORMAT><SIZE>8</SIZE><STATE>1</STATE><RUNNING_VMS>0</RUNNING_VMS><DATASTORE>default</DATASTORE>${template({ DEV_PREFIX: "sd" })}</IMAGE>`;
+  assert.is(await output(IMAGE_PROGRAM, "show 0", image), printed("oneimage_show_0.txt"));
+});
+
+test("a host that is being fenced says so, and why", () => {
+  const terminal = fakeTerminal();
+  const note = "<FENCE_STATE>HELD: no proof: the BMC is silent</FENCE_STATE>";
+  printHost(terminal, parseXml(`<HOST><ID>1</ID><STATE>3</STATE><TEMPLATE>${note}</TEMPLATE></HOST>`), []);
+  assert.match(
+    terminal.written.out,
+    /^STATE +: ERROR +\nFENCE_STATE +: HELD +\nFENCE_REASON +: no proof: the BMC is silent *$/m,
+  );
 });
 
 test.run();
