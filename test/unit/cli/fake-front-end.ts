@@ -21,13 +21,14 @@ export interface FakeFrontEnd {
 /** Serves /RPC2 on loopback; the box's own codec reads and writes the XML, so that both sides are tested as they are. */
 export function fakeFrontEnd(reply: (call: SeenCall, index: number) => Reply): FakeFrontEnd {
   const calls: SeenCall[] = [];
-  const server = Bun.listen<{ text: string }>({
+  const server = Bun.listen<{ text: string; unsent: Buffer }>({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
       open: (socket) => {
-        socket.data = { text: "" };
+        socket.data = { text: "", unsent: Buffer.alloc(0) };
       },
+      drain: send,
       data: (socket, bytes) => {
         socket.data.text += bytes.toString("utf8");
         const [head = "", body = ""] = socket.data.text.split("\r\n\r\n");
@@ -41,9 +42,10 @@ export function fakeFrontEnd(reply: (call: SeenCall, index: number) => Reply): F
         if (answer === "silent") return;
         if (answer === "cut") return void socket.terminate();
         const text = "body" in answer ? answer.body : encodeValue(answer.value);
-        socket.write(
+        socket.data.unsent = Buffer.from(
           `HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
         );
+        send(socket);
       },
     },
   });
@@ -52,4 +54,9 @@ export function fakeFrontEnd(reply: (call: SeenCall, index: number) => Reply): F
     calls,
     stop: async () => server.stop(true),
   };
+}
+
+/** A socket takes as much as it has room for; the rest follows when it is drained. */
+function send(socket: Bun.Socket<{ unsent: Buffer }>): void {
+  socket.data.unsent = socket.data.unsent.subarray(socket.write(socket.data.unsent));
 }
