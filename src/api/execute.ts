@@ -213,7 +213,9 @@ export class Executor {
 
   /** The environment failed: the caller gets the outermost message, the log the whole chain. */
   #internal(call: Call, error: unknown): Refusal {
-    this.#ports.log(`${call.method.name}: ${errorChain(error)}`);
+    const chain = errorChain(error);
+    if (HAS_NO_STATE.test(chain)) return refusal(CODE.internal, "Cannot process request, this box has no state yet");
+    this.#ports.log(`${call.method.name}: ${chain}`);
     if (error instanceof CodedError && error.code === "read-busy") {
       return refusal(CODE.internal, "Cannot process request, too many reads are under way");
     }
@@ -223,6 +225,9 @@ export class Executor {
     );
   }
 }
+
+/** A box that has just founded or joined its cluster has no tables for a moment; the session's user is read first. */
+const HAS_NO_STATE = /no such table: user\b/;
 
 const UNKNOWN = refusal(
   CODE.internal,
