@@ -29,6 +29,11 @@ import type { Cluster } from "./cluster.ts";
 import type { Hosts } from "./hosts.ts";
 import type { Seal } from "./seal.ts";
 
+/** What fencing and recovery want of the hosts; parts/hosts.ts has more. */
+export type FencedHosts = Pick<Hosts, "view" | "closedReason"> & {
+  readonly monitor: { levels(): readonly HostLevel[] };
+};
+
 export interface FencingPorts {
   readonly cluster: Cluster;
   readonly config: Config;
@@ -64,7 +69,7 @@ export class Fencing {
   readonly #policy: FencePolicy;
   readonly #seen = new Map<number, Seen>();
   readonly #records = new Map<number, FenceRow>();
-  #hosts: Hosts | undefined;
+  #hosts: FencedHosts | undefined;
   #hasSchema = false;
   #fence: FenceDriver | undefined;
   #vmha: VmhaDriver | undefined;
@@ -98,6 +103,7 @@ export class Fencing {
       methods: this.#methods,
       clock,
       unseal: ports.seal.unseal,
+      alert: (text) => this.#alert(text),
     });
   }
 
@@ -112,7 +118,8 @@ export class Fencing {
     return power === "on" || power === "off" ? power : undefined;
   }
 
-  async lead(hosts: Hosts): Promise<void> {
+  /** Fences and recovers from now on, as the leader of `term`. */
+  async lead(hosts: FencedHosts, term: number): Promise<void> {
     const { cluster, config, seal } = this.#ports;
     this.#hosts = hosts;
     this.#removeListener = cluster.state.onApplied((tags) => this.#applied(tags));
@@ -134,7 +141,7 @@ export class Fencing {
         random: () => Math.random(),
       },
       this.#policy,
-      cluster.role().term,
+      term,
     );
     this.#fence = fence;
     this.#vmha = createVmhaDriver(

@@ -4,29 +4,27 @@ import type { Change } from "../base/entry.ts";
 import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
 import type { Config } from "../config/config.ts";
-import { allFenceRecords, type FenceRow, isOpen, notBeingFenced } from "../fence/record.ts";
+import { notBeingFenced } from "../fence/record.ts";
 import { readStorageBeat, restartLibvirtd } from "../hypervisor/commands.ts";
 import { HostConnection } from "../hypervisor/connection.ts";
-import { domainName } from "../hypervisor/domain-identity.ts";
 import { HypervisorDriver } from "../hypervisor/driver.ts";
 import { createHandshakeGate } from "../hypervisor/handshake-gate.ts";
-import type { LoopLine } from "../hypervisor/loop-line.ts";
-import type { HeldDomain, WantedVm } from "../hypervisor/planner.ts";
+import type { HeldDomain } from "../hypervisor/planner.ts";
 import type { Fact, HostSignal } from "../hypervisor/ports.ts";
 import { MonitorDriver } from "../monitor/driver.ts";
 import { DEFAULT_LIMITS } from "../monitor/machine.ts";
 import type { HostLevel } from "../monitor/ports.ts";
-import { getText, parseStored, renderTemplate } from "../one/attributes.ts";
-import { statement, type Transition } from "../one/change.ts";
+import { getText, parseStored } from "../one/attributes.ts";
+import { statement } from "../one/change.ts";
 import { allHosts, type HostRow, hostById } from "../one/host/row.ts";
 import { HOST_STATE } from "../one/host/states.ts";
-import { type HostFacts, hostFacts, hostMonitored } from "../one/host/transitions.ts";
+import { hostFacts, hostMonitored } from "../one/host/transitions.ts";
 import type { Query } from "../one/query.ts";
-import { type VmRow, vmById, vmsOnHost } from "../one/vm/row.ts";
-import { LCM_STATE, VM_STATE } from "../one/vm/states.ts";
-import { bootFailed, failed, poweredOff, requeued, running, terminated } from "../one/vm/transitions.ts";
+import { vmById } from "../one/vm/row.ts";
 import type { Cluster } from "./cluster.ts";
 import { domainSpec } from "./domain-spec.ts";
+import { admittedBootId, factsOf, hostUuid, noteLine, stepFor, type Told, toldNothing } from "./host-facts.ts";
+import { HostRows } from "./host-rows.ts";
 import { pinHostKey, readHostKey } from "./secrets.ts";
 
 /** Where hosts have the shared datastores. */
@@ -36,17 +34,12 @@ const COMMAND_LEASE_MS_MIN = 50;
 /** How often this box's verdicts are renewed for the heartbeat answers, ms. */
 const PAYLOAD_INTERVAL_MS = 100;
 
-/** What the loop told about a host since this box met it. */
+/** One host as this box has it. */
 interface Known {
   readonly connection: HostConnection;
-  readonly row: HostRow;
-  cpus: number;
-  memoryTotalKib: number;
-  hostname: string;
-  hasKvm: boolean;
-  uuid: string;
-  bootId: string;
-  /** The domains it showed since it last came back; undefined while it has not. */
+  readonly told: Told;
+  row: HostRow;
+  /** The domains that it showed to this leader since it last came back; undefined while it has not. */
   domains: readonly number[] | undefined;
 }
 
@@ -73,15 +66,23 @@ export class Hosts {
   readonly #handshakes = createHandshakeGate();
   readonly #prng = createPrng(crypto.getRandomValues(new Uint32Array(1))[0] ?? 1);
   readonly #boxId = `box-${randomUUID().slice(0, 8)}`;
-  readonly #vms = new Map<number, VmRow>();
-  readonly #fences = new Map<number, FenceRow>();
+  readonly #rows: HostRows;
   #driver: HypervisorDriver | undefined;
+  /** Drivers of earlier leaderships whose last commands have not ended yet. */
+  readonly #ending = new Set<Promise<void>>();
   #payloads: ReturnType<typeof setInterval> | undefined;
   #removeListener: (() => void) | undefined;
-  #refresh: Promise<void> = Promise.resolve();
 
   constructor(ports: HostsPorts) {
     this.#ports = ports;
+    this.#rows = new HostRows({
+      read: (query) => this.#read(query),
+      loaded: async (tags) => {
+        if (tags.some((tag) => /^host(:|$)/.test(tag))) await this.#loadHosts();
+        this.#driver?.wake();
+      },
+      log: ports.log,
+    });
     const { suspectMs } = ports.config.cluster;
     this.monitor = new MonitorDriver(
       {
@@ -108,7 +109,7 @@ export class Hosts {
   }
 
   async start(): Promise<void> {
-    this.#removeListener = this.#ports.cluster.state.onApplied((tags) => this.#applied(tags));
+    this.#removeListener = this.#ports.cluster.state.onApplied((tags) => this.#rows.applied(tags));
     await this.#loadHosts();
     this.monitor.start();
     this.#payloads = setInterval(() => this.#ports.cluster.core.setSide(this.monitor.payload()), PAYLOAD_INTERVAL_MS);
@@ -118,36 +119,36 @@ export class Hosts {
     this.#removeListener?.();
     clearInterval(this.#payloads);
     this.monitor.stop();
-    await this.unlead();
+    this.#rows.stop();
+    this.unlead();
+    await Promise.all(this.#ending);
     await Promise.all([...this.#known.values()].map(({ connection }) => connection.stop()));
   }
 
   /** From now on this box decides what runs where. The rows are read first: nothing starts on an old record. */
   async lead(voters: () => readonly number[]): Promise<void> {
-    await this.#loadRows();
+    await this.#rows.loadAll();
     this.monitor.lead(voters);
-    const driver = new HypervisorDriver({
+    const driver: HypervisorDriver = new HypervisorDriver({
       now,
       clusterId: this.#ports.clusterId,
       records: {
-        wanted: (hostId) => [...this.#vms.values()].flatMap((vm) => wanted(vm, hostId)),
-        record: (vmId) => {
-          const vm = this.#vms.get(vmId);
-          if (vm === undefined || vm.state === VM_STATE.done || vm.host_id === null) return { kind: "none" };
-          return { kind: "placed", hostId: vm.host_id, epoch: vm.seq };
-        },
+        wanted: (hostId) => this.#rows.wanted(hostId),
+        record: (vmId) => this.#rows.record(vmId),
         spec: (vmId, epoch) => {
-          const vm = this.#vms.get(vmId);
+          const vm = this.#rows.vm(vmId);
           return vm === undefined || vm.seq !== epoch ? undefined : domainSpec(this.#ports.clusterId, vm);
         },
       },
       tickets: {
         refuseEnd: () => this.#refuseAny(),
-        refuseStart: (vmId, hostId, epoch) => this.#refuseStart(vmId, hostId, epoch),
+        refuseStart: (vmId, hostId, epoch) => this.#refuseAny() ?? this.#rows.refuseStart(vmId, hostId, epoch),
       },
       reports: {
         fact: (fact) => this.#fact(fact),
-        hostReturned: (hostId, bootId, domains) => this.#hostReturned(hostId, bootId, domains),
+        // A pass of an earlier leadership may end late: it admits nothing.
+        hostReturned: async (hostId, bootId, domains) =>
+          this.#driver === driver && (await this.#hostReturned(hostId, bootId, domains)),
       },
       onNote: (hostId, text) => this.#ports.log(`host ${hostId}: ${text}`),
     });
@@ -159,22 +160,36 @@ export class Hosts {
     driver.start();
   }
 
-  async unlead(): Promise<void> {
+  /**
+   * Nothing new leaves this box from now on. Commands that have left are not waited for: one that hangs on one host would hold up
+   * the recovery of all others when this box leads again a moment later; what they tell late are facts of their own epoch.
+   */
+  unlead(): void {
     this.monitor.follow();
     const driver = this.#driver;
     this.#driver = undefined;
-    for (const { connection } of this.#known.values()) connection.follow(false);
-    await driver?.stop();
+    for (const known of this.#known.values()) {
+      known.connection.follow(false);
+      // The next leadership is shown them anew.
+      known.domains = undefined;
+    }
+    if (driver === undefined) return;
+    const ending = driver
+      .stop()
+      .catch((error: unknown) => this.#ports.log(`Cannot end the commands to hosts: ${errorChain(error)}`))
+      .finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
   }
 
-  /** What fencing wants to know of a host beside its level. */
-  view(hostId: number): {
-    readonly bootId: string;
-    readonly uuid: string;
-    readonly domains: readonly number[] | undefined;
-  } {
+  /**
+   * What fencing wants to know of a host beside its level. `bootId` is the boot that it shows together with `domains`; before
+   * that, the boot under which it was last put to use.
+   */
+  view(hostId: number): { readonly bootId: string; readonly domains: readonly number[] | undefined } {
     const known = this.#known.get(hostId);
-    return { bootId: known?.bootId ?? "", uuid: known?.uuid ?? "", domains: known?.domains };
+    if (known === undefined) return { bootId: "", domains: undefined };
+    const { domains, told, row } = known;
+    return { bootId: domains === undefined ? admittedBootId(row) : told.bootId, domains };
   }
 
   /** Why a host in service takes no VM now; "" when it does. */
@@ -187,7 +202,7 @@ export class Hosts {
 
   /** The host's processors; 0 before it told them. */
   cpus(hostId: number): number {
-    return this.#known.get(hostId)?.cpus ?? 0;
+    return this.#known.get(hostId)?.told.cpus ?? 0;
   }
 
   /** How each host's connection stands, for `ringfence status`. */
@@ -197,11 +212,11 @@ export class Hosts {
     readonly reason: string;
     readonly uuid: string;
   }[] {
-    return [...this.#known.values()].map(({ connection, uuid }) => ({
+    return [...this.#known.values()].map(({ connection, told }) => ({
       hostId: connection.hostId,
       state: connection.state.kind,
       reason: connection.state.reason,
-      uuid,
+      uuid: told.uuid,
     }));
   }
 
@@ -210,16 +225,6 @@ export class Hosts {
     const { cluster } = this.#ports;
     if (!cluster.role().isReady) return "this box does not lead";
     if (cluster.core.leaseRemainingMs() < COMMAND_LEASE_MS_MIN) return "this box holds no lease";
-    return undefined;
-  }
-
-  #refuseStart(vmId: number, hostId: number, epoch: number): string | undefined {
-    const refusal = this.#refuseAny();
-    if (refusal !== undefined) return refusal;
-    const vm = this.#vms.get(vmId);
-    if (vm === undefined || vm.host_id !== hostId || vm.seq !== epoch || vm.state !== VM_STATE.active)
-      return "the record has changed";
-    if (isOpen(this.#fences.get(hostId))) return "the host is being fenced or recovered";
     return undefined;
   }
 
@@ -248,14 +253,15 @@ export class Hosts {
     const known = this.#known.get(hostId);
     const row = await this.#one(hostById(hostId));
     if (known === undefined || row === undefined) return false;
-    known.bootId = bootId;
+    known.told.bootId = bootId;
     known.domains = domains.map((domain) => domain.vmId);
-    if (isOpen(this.#fences.get(hostId))) return false;
-    const facts = factsOf(known);
+    if (this.#rows.isFenced(hostId)) return false;
+    const facts = factsOf(known.told);
     if (facts === undefined) return false;
     if (row.state !== HOST_STATE.init && row.state !== HOST_STATE.error) {
-      if (row.total_cpu !== facts.totalCpu || row.facts !== facts.facts)
-        await this.#propose("host.facts", hostFacts(row, facts));
+      // Its boot is among the facts: it is put to use only when every later leader will know under which boot.
+      const hasNews = row.total_cpu !== facts.totalCpu || row.facts !== facts.facts;
+      if (hasNews && !(await this.#propose("host.facts", hostFacts(row, facts)))) return false;
       return row.state === HOST_STATE.monitored || row.state === HOST_STATE.disabled;
     }
     const step = hostMonitored(row, facts);
@@ -267,47 +273,16 @@ export class Hosts {
     return (await this.#ports.cluster.propose(kind, change)).kind === "done";
   }
 
-  /** Keeps the copies of rows that the driver reads at once up to date; one refresh after the other, in order. */
-  #applied(tags: readonly string[]): void {
-    if (!tags.some((tag) => /^(vm|host|host-vms|fence):/.test(tag))) return;
-    this.#refresh = this.#refresh
-      .then(() => this.#reload(tags))
-      .catch((error: unknown) => this.#ports.log(`Cannot read the state of hosts: ${errorChain(error)}`));
-  }
-
-  async #reload(tags: readonly string[]): Promise<void> {
-    for (const tag of tags) {
-      // A tag without a number (`vm`: one more) is no row: a VM without a host concerns no host.
-      const [, kind, text] = /^([a-z-]+):(\d+)$/.exec(tag) ?? [];
-      const id = Number(text);
-      if (kind === "vm") for (const vm of await this.#read(vmById(id))) this.#vms.set(vm.id, vm);
-      if (kind === "host-vms") for (const vm of await this.#read(vmsOnHost(id))) this.#vms.set(vm.id, vm);
-      if (kind === "fence") await this.#loadFences();
-    }
-    if (tags.some((tag) => tag.startsWith("host:"))) await this.#loadHosts();
-    this.#driver?.wake();
-  }
-
-  async #loadRows(): Promise<void> {
-    const columns = (await this.#read(allLiveVms)).map((vm) => [vm.id, vm] as const);
-    this.#vms.clear();
-    for (const [id, vm] of columns) this.#vms.set(id, vm);
-    await this.#loadFences();
-  }
-
-  async #loadFences(): Promise<void> {
-    const rows = await this.#read(allFenceRecords());
-    this.#fences.clear();
-    for (const row of rows) this.#fences.set(row.host_id, row);
-  }
-
   async #loadHosts(): Promise<void> {
     const rows = await this.#read(allHosts());
     const ids = new Set(rows.map((row) => row.id));
     for (const [hostId, known] of this.#known) if (!ids.has(hostId)) await this.#remove(hostId, known);
     for (const row of rows) {
       const known = this.#known.get(row.id);
-      if (known !== undefined && addressOf(known.row) === addressOf(row)) continue;
+      if (known !== undefined && addressOf(known.row) === addressOf(row)) {
+        known.row = row;
+        continue;
+      }
       if (known !== undefined) await this.#remove(row.id, known);
       this.#add(row);
     }
@@ -342,11 +317,7 @@ export class Hosts {
         onSignal: (signal) => this.#signal(row.id, signal),
       },
     );
-    const known: Known = {
-      connection,
-      row,
-      ...{ cpus: 0, memoryTotalKib: 0, hostname: "", hasKvm: false, uuid: "", bootId: "", domains: undefined },
-    };
+    const known: Known = { connection, told: toldNothing(), row, domains: undefined };
     assert(!this.#known.has(row.id), "a host is added once");
     this.#known.set(row.id, known);
     this.monitor.addHost(row.id);
@@ -368,7 +339,7 @@ export class Hosts {
     const known = this.#known.get(hostId);
     if (known === undefined) return;
     if (signal.kind === "line") {
-      this.#note(known, signal.line);
+      if (noteLine(known.told, signal.line)) this.#driver?.wake(hostId);
       const { line } = signal;
       if (line.kind === "hello" || line.kind === "tick" || line.kind === "sample")
         this.monitor.line(hostId, 0, { ...line, at: signal.at });
@@ -377,23 +348,9 @@ export class Hosts {
     this.#driver?.signal(hostId, signal);
   }
 
-  #note(known: Known, line: LoopLine): void {
-    if (line.kind === "hello") {
-      known.cpus = line.cpus;
-      known.hasKvm = line.hasKvm;
-      known.hostname = line.hostname;
-    } else if (line.kind === "uuid") {
-      known.uuid = line.uuid;
-      this.#driver?.wake(known.connection.hostId);
-    } else if (line.kind === "sample") {
-      const isFirst = known.memoryTotalKib === 0;
-      known.memoryTotalKib = line.memoryTotalKib;
-      if (isFirst) this.#driver?.wake(known.connection.hostId);
-    }
-  }
-
   async #storageBeat(hostId: number): Promise<string | undefined> {
-    const uuid = this.#known.get(hostId)?.uuid ?? "";
+    const known = this.#known.get(hostId);
+    const uuid = known === undefined ? "" : hostUuid(known.told, known.row);
     const reader = [...this.#known.values()].find(
       ({ connection }) => connection.hostId !== hostId && connection.state.kind === "ready",
     );
@@ -413,72 +370,6 @@ export class Hosts {
 
 function now(): number {
   return performance.now();
-}
-
-const allLiveVms: Query<VmRow> = {
-  sql: vmById(0).sql.replace("WHERE id=?", "WHERE state<>6 OR host_id IS NOT NULL"),
-  values: [],
-};
-
-/** What the record wants of one VM on one host. */
-function wanted(vm: VmRow, hostId: number): readonly WantedVm[] {
-  if (vm.host_id !== hostId || vm.state !== VM_STATE.active) return [];
-  const at = (phase: WantedVm["phase"]): readonly WantedVm[] => [{ vmId: vm.id, epoch: vm.seq, phase }];
-  switch (vm.lcm_state) {
-    case LCM_STATE.boot:
-      return at("boot");
-    case LCM_STATE.running:
-    case LCM_STATE.unknown:
-      return at("running");
-    case LCM_STATE.shutdown:
-    case LCM_STATE.shutdownPoweroff:
-      return at(vm.hard === 1 ? "off" : "shutdown");
-    case LCM_STATE.cleanupResubmit:
-      return at("off");
-    default:
-      return [];
-  }
-}
-
-/** The VM's next step after a fact; undefined when the record says so already. */
-function stepFor(
-  fact: Exclude<Fact, { kind: "stray-destroyed" }>,
-  vm: VmRow,
-  wallSeconds: number,
-): Transition | undefined {
-  const lcm = vm.state === VM_STATE.active ? vm.lcm_state : -1;
-  switch (fact.kind) {
-    case "running":
-      if (lcm === LCM_STATE.boot || lcm === LCM_STATE.unknown) return running(vm, domainName(vm.id), wallSeconds);
-      return undefined;
-    case "failed":
-      return lcm === LCM_STATE.boot ? bootFailed(vm, fact.reason) : undefined;
-    case "gone":
-      if (lcm === LCM_STATE.shutdown) return terminated(vm, wallSeconds);
-      if (lcm === LCM_STATE.shutdownPoweroff) return poweredOff(vm, wallSeconds);
-      if (lcm === LCM_STATE.cleanupResubmit) return requeued(vm, vm.fresh_disks === 1, wallSeconds);
-      // The guest's own shutdown, or a person's virsh destroy, is a wish; everything else is a crash.
-      if (fact.cause === "shutdown" || fact.cause === "destroyed")
-        return lcm === LCM_STATE.running ? poweredOff(vm, wallSeconds) : undefined;
-      return lcm === LCM_STATE.running || lcm === LCM_STATE.unknown || lcm === LCM_STATE.boot
-        ? failed(vm, fact.reason, wallSeconds)
-        : undefined;
-  }
-}
-
-/** Undefined until the loop has told all of it. */
-function factsOf(known: Known): HostFacts | undefined {
-  if (known.cpus === 0 || known.memoryTotalKib === 0 || known.uuid === "") return undefined;
-  return {
-    totalCpu: known.cpus * 100,
-    totalMem: known.memoryTotalKib,
-    facts: renderTemplate([
-      { name: "ARCH", value: "x86_64" },
-      { name: "HOSTNAME", value: known.hostname },
-      { name: "HYPERVISOR", value: known.hasKvm ? "kvm" : "qemu" },
-      { name: "UUID", value: known.uuid },
-    ]),
-  };
 }
 
 function userOf(row: HostRow): string {

@@ -5,12 +5,15 @@ import { found } from "./founding.ts";
 import type { Hosts } from "./hosts.ts";
 import type { Seal } from "./seal.ts";
 
+/** After a start that failed (a read, a founding entry of unknown outcome), the parts are started again after this, ms. */
+const START_AGAIN_MS = 500;
+
 export interface LeaderPorts {
   readonly cluster: Cluster;
   readonly seal: Seal;
-  readonly fencing: Fencing;
+  readonly fencing: Pick<Fencing, "lead" | "unlead">;
   /** Resolves once the cluster is founded and this box has the ssh key. */
-  readonly hosts: () => Promise<Hosts>;
+  readonly hosts: () => Promise<Pick<Hosts, "lead" | "unlead"> & Parameters<Fencing["lead"]>[0]>;
   log(text: string): void;
 }
 
@@ -25,6 +28,7 @@ export class LeaderParts {
   #runningTerm = 0;
   #turn: Promise<void> = Promise.resolve();
   #removeListener: (() => void) | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(ports: LeaderPorts) {
     this.#ports = ports;
@@ -32,15 +36,24 @@ export class LeaderParts {
 
   roleChanged(role: BoxRole): void {
     this.#wantedTerm = role.isReady ? role.term : 0;
-    this.#turn = this.#turn
-      .then(() => this.#settle())
-      .catch((error: unknown) => this.#ports.log(`leader parts: ${errorChain(error)}`));
+    this.#settleInTurn();
   }
 
   async stop(): Promise<void> {
     this.#wantedTerm = 0;
-    this.#turn = this.#turn.then(() => this.#settle());
+    this.#settleInTurn();
     await this.#turn;
+  }
+
+  #settleInTurn(): void {
+    clearTimeout(this.#again);
+    this.#turn = this.#turn
+      .then(() => this.#settle())
+      .catch((error: unknown) => {
+        this.#ports.log(`leader parts: ${errorChain(error)}`);
+        // A leader without its parts would leave every begun recovery where it is, for as long as it leads.
+        if (this.#wantedTerm !== 0) this.#again = setTimeout(() => this.#settleInTurn(), START_AGAIN_MS);
+      });
   }
 
   async #settle(): Promise<void> {
@@ -49,18 +62,20 @@ export class LeaderParts {
     const term = this.#wantedTerm;
     const { cluster, seal, fencing, log } = this.#ports;
     await found(cluster, seal, log);
-    this.#removeListener = cluster.state.onApplied((tags) => {
-      if (tags.includes("zone:0")) this.#nameBoxes();
-    });
-    this.#nameBoxes();
     const hosts = await this.#ports.hosts();
-    if (this.#wantedTerm !== term) {
-      this.#removeListener();
-      return;
-    }
+    if (this.#wantedTerm !== term) return;
     this.#runningTerm = term;
-    await hosts.lead(() => voters(cluster));
-    await fencing.lead(hosts);
+    try {
+      this.#removeListener = cluster.state.onApplied((tags) => {
+        if (tags.includes("zone:0")) this.#nameBoxes();
+      });
+      this.#nameBoxes();
+      await hosts.lead(() => voters(cluster));
+      await fencing.lead(hosts, term);
+    } catch (error) {
+      await this.#end();
+      throw error;
+    }
     log(`leads in term ${term}`);
   }
 
@@ -68,7 +83,8 @@ export class LeaderParts {
     this.#runningTerm = 0;
     this.#removeListener?.();
     const hosts = await this.#ports.hosts();
-    await Promise.all([this.#ports.fencing.unlead(), hosts.unlead()]);
+    hosts.unlead();
+    await this.#ports.fencing.unlead();
   }
 
   /**
