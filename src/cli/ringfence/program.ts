@@ -19,6 +19,27 @@ async function status({ rpc, terminal, options }: Context): Promise<void> {
   (await import("./status.ts")).printStatus(terminal, view);
 }
 
+/** Between two looks, ms. */
+const WATCH_INTERVAL_MS = 1_000;
+
+/** Status again and again; what cannot be read is said, and looked at again. Ends with Ctrl-C, or after `--count` looks. */
+async function watch({ rpc, terminal, options }: Context): Promise<void> {
+  const count = options.get("count") ?? "0";
+  if (!/^\d{1,9}$/.test(count)) throw new CommandFailure(`invalid argument: --count ${count}`);
+  const [{ look }, { printStatus }] = await Promise.all([import("./look.ts"), import("./status.ts")]);
+  for (let looked = 1; ; looked++) {
+    const view = await look(rpc).catch((error: unknown) => {
+      if (error instanceof CommandFailure) return error;
+      throw error;
+    });
+    if (terminal.isTty) terminal.out("\u001b[H\u001b[2J");
+    if (view instanceof CommandFailure) terminal.out(`${view.message}\n`);
+    else printStatus(terminal, view);
+    if (looked === Number(count)) return;
+    await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
+  }
+}
+
 async function moveLeader({ rpc, terminal, words }: Context): Promise<void> {
   const server = words[0] ?? "-1";
   if (!/^(-1|\d+)$/.test(server))
@@ -44,6 +65,14 @@ export const RINGFENCE_PROGRAM: Program = {
       options: [JSON_OPTION],
       example: "ringfence status",
       run: status,
+    },
+    {
+      name: "watch",
+      words: "",
+      text: "Shows the status anew every second",
+      options: [{ name: "count", value: "n", text: "How many times; without it until Ctrl-C" }],
+      example: "ringfence watch",
+      run: watch,
     },
     {
       name: "join",

@@ -103,6 +103,8 @@ function bmcText(host: FencedHost, view: BoxStatus): string {
   if (readiness === undefined) return "not checked yet";
   if (host.binding === null)
     return `${readiness.isReady ? "ready" : "not ready"}, not bound: ringfence fence bind ${host.name}`;
+  // The check is older than the binding: the next one, within seconds, knows of it.
+  if (!readiness.isReady && readiness.reason.startsWith("not bound")) return "bound, not checked since";
   return readiness.isReady ? `ready, power ${readiness.power}` : `not ready: ${readiness.reason}`;
 }
 

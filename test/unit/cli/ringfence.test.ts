@@ -4,12 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { encodeRefusal } from "../../../src/api/xmlrpc/encode.ts";
 import { createRpc } from "../../../src/cli/client/rpc.ts";
 import { CommandFailure } from "../../../src/cli/failure.ts";
 import { joinTokenOf, takeToken } from "../../../src/cli/ringfence/join.ts";
 import { RINGFENCE_PROGRAM } from "../../../src/cli/ringfence/program.ts";
 import { run } from "../../../src/cli/run.ts";
 import type { Value } from "../../../src/one/method.ts";
+import { CODE, refusal } from "../../../src/one/refusal.ts";
 import { fakeFrontEnd } from "./fake-front-end.ts";
 import { fakeTerminal } from "./fake-terminal.ts";
 
@@ -136,6 +138,22 @@ test("status --json is one document for programs", async () => {
   assert.is(view.here.box.name, "box0");
   assert.is(view.leader.levels[0].inference.kind, "up");
   assert.is(view.fencing.armed, true);
+});
+
+test("watch goes on while a box does not answer", async () => {
+  const known = answers({});
+  const frontEnd = fakeFrontEnd(({ method }, index) =>
+    index === 0
+      ? { body: encodeRefusal(method, refusal(CODE.internal, "the state is being read")) }
+      : { value: known[method] ?? 1 },
+  );
+  const terminal = fakeTerminal({ isTty: true });
+  const words = ["watch", "--count", "2", "--endpoint", frontEnd.endpoint, "--user", "u", "--password", "p"];
+  assert.is(await run(RINGFENCE_PROGRAM, words, terminal, ""), 0);
+  await frontEnd.stop();
+  assert.is(terminal.written.out.split("\u001b[H\u001b[2J").length, 3);
+  assert.match(terminal.written.out, "[ringfence.status] the state is being read\n");
+  assert.match(terminal.written.out, "held by box0");
 });
 
 test("fence bind shows both numbers and whether they agree, and stores nothing without a yes", async () => {
