@@ -17,6 +17,7 @@ import { LeaderParts } from "./parts/leader.ts";
 import { loadConfig } from "./parts/load-config.ts";
 import { openLogFile } from "./parts/log-file.ts";
 import { paths } from "./parts/paths.ts";
+import { roleLine } from "./parts/role-line.ts";
 import { runCommand } from "./parts/run-command.ts";
 import { createSamples } from "./parts/samples.ts";
 import { createSeal } from "./parts/seal.ts";
@@ -27,7 +28,11 @@ const THREADS_MIN = 16;
 /** A stop that takes longer is not waited for: the kernel's lease has ended by then anyway. */
 const STOP_TIMEOUT_MS = 5000;
 /** Errors that neither a restart nor a reset mends. */
-const NEEDS_PERSON: ReadonlySet<string> = new Set(["config", "environment", "locked", "identity-unreadable"]);
+const NEEDS_PERSON: ReadonlySet<string> = new Set([
+  ...["config", "environment", "locked", "identity-unreadable"],
+  // This box must not vote with what it has, or its cluster has gone on without it: it is wiped and joins again.
+  ...["log-damaged", "log-lost", "stood-down"],
+]);
 
 async function main(): Promise<void> {
   const parentId = process.env["RINGFENCE_PARENT"];
@@ -37,23 +42,23 @@ async function main(): Promise<void> {
   for (const directory of [paths.data, paths.run, paths.log]) mkdirSync(directory, { recursive: true });
   const logFile = openLogFile(`${paths.log}/ringfence.log`);
   const log = (text: string): void => logFile.write(text);
+  say = (text) => {
+    log(text);
+    console.error(text);
+  };
   const config = loadConfig();
   if (lockFile(paths.lock) === undefined)
     throw new CodedError("locked", `Cannot start: another process uses ${paths.data}`);
 
   const checkIn = openCheckIn(paths.supervisorSocket);
-  const fatal = (why: string): void => {
-    log(`ends: ${why}`);
-    console.error(`ends: ${why}`);
-    process.exit(1);
-  };
   log("starts");
+  let part = "";
   const cluster = await startCluster(config, {
     forwarded: (_from, body) => api.frontEnd.forwarded(body),
     roleChanged: (role) => {
-      log(
-        `${role.role} in term ${role.term}, leader ${role.leader === "" ? "unknown" : role.leader}${role.isReady ? ", ready" : ""}`,
-      );
+      const line = roleLine(role, part);
+      if (line !== undefined) log(line);
+      part = line ?? part;
       ready.then(
         (parts) => {
           parts.api.roleChanged();
@@ -68,7 +73,7 @@ async function main(): Promise<void> {
       if (serverId !== undefined) hosts?.monitor.take(serverId, payload);
     },
     coreAlive: () => checkIn.coreAlive(),
-    fatal,
+    fatal: end,
     log,
   });
   const seal = createSeal(cluster.clusterKey);
@@ -114,7 +119,7 @@ async function main(): Promise<void> {
       setTimeout(() => process.exit(1), STOP_TIMEOUT_MS);
       stop().then(
         () => process.exit(0),
-        (error: unknown) => fatal(errorChain(error)),
+        (error: unknown) => end(errorChain(error), ""),
       );
     });
   checkIn.started();
@@ -128,8 +133,21 @@ interface Listening {
 }
 const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
 
-main().catch((error: unknown) => {
-  console.error(errorChain(error));
-  const isForPerson = error instanceof CodedError && NEEDS_PERSON.has(error.code);
-  process.exit(isForPerson ? EXIT_NEEDS_PERSON : 1);
-});
+/** Where the reason of an end is written: the log too, once it is open. */
+let say: (text: string) => void = (text) => console.error(text);
+
+/** Says why, and ends the process: what it held of VIP and lease, the kernel takes away. `code` as in CodedError. */
+function end(why: string, code: string): never {
+  say(`ends: ${why}`);
+  process.exit(NEEDS_PERSON.has(code) ? EXIT_NEEDS_PERSON : 1);
+}
+
+/** A programmer's error anywhere: it ends this process in any case, but not without a word. */
+function endByError(error: unknown): never {
+  const stack = error instanceof Error ? `\n${error.stack ?? ""}` : "";
+  end(`${errorChain(error)}${stack}`, "");
+}
+process.on("uncaughtException", endByError);
+process.on("unhandledRejection", endByError);
+
+main().catch((error: unknown) => end(errorChain(error), error instanceof CodedError ? error.code : ""));

@@ -21,8 +21,8 @@ export class Calls {
   }
 
   /**
-   * Rejects with `call-busy`, `call-unreachable` (never sent), `call-timeout` (may have happened) or `call-failed`
-   * (the other box answered with an error).
+   * Rejects with `call-busy`, `call-unreachable` (never sent), `call-timeout` or `call-abandoned` (may have happened) or
+   * `call-failed` (the other box answered with an error).
    */
   call(to: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     if (this.#open.size >= CALLS_MAX)
@@ -53,6 +53,18 @@ export class Calls {
     if (open === undefined) return;
     this.#settle(id, open);
     open.reject(new CodedError("call-unreachable", `Cannot reach ${open.to}`));
+  }
+
+  /**
+   * Ends the calls to all boxes but `leader`: an answer of a leader that was replaced, or is dead, may never come, and
+   * whoever asks the next one with the same request id need not wait for the deadline first.
+   */
+  abandon(leader?: string): void {
+    for (const [id, open] of this.#open) {
+      if (open.to === leader) continue;
+      this.#settle(id, open);
+      open.reject(new CodedError("call-abandoned", `${open.to} does not lead any more`));
+    }
   }
 
   #settle(id: number, open: Open): void {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import type { Change, Entry, Outcome, SqlValue } from "../base/entry.ts";
-import { CodedError } from "../base/error.ts";
+import { CodedError, errorChain } from "../base/error.ts";
 import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
 import type { JoinRequest } from "../cluster/peers.ts";
 import type { MembershipAt, RoleNews } from "../cluster/ports.ts";
@@ -27,7 +27,8 @@ export interface ClusterEvents {
   roleChanged(role: BoxRole): void;
   verdicts(from: string, payload: Uint8Array): void;
   coreAlive(): void;
-  fatal(why: string): void;
+  /** `code` as in CodedError, "" for other errors. */
+  fatal(why: string, code: string): void;
   log(text: string): void;
 }
 
@@ -77,6 +78,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     role = { ...news, isReady };
     // What was under way in a term that is over may or may not survive: its callers are told so.
     if (wasLeader && (news.role !== "leader" || !isSameTerm)) core.proposals.leadershipLost();
+    core.calls.abandon(news.leader);
     events.roleChanged(role);
   };
   const core = new Core(state, {
@@ -107,7 +109,13 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
       core.applied(state.appliedIndex);
       if (role.ownTermCommitted && !role.isReady && state.appliedIndex >= role.ownTermIndex) setRole(role);
     },
-    (error) => events.fatal(`The state cannot go on: ${String(error)}`),
+    (error) => {
+      const why = `The state cannot go on: ${errorChain(error)}`;
+      events.log(why);
+      // The others go on: VIP and leadership first, and only then the end.
+      const end = (): void => events.fatal(why, "state-failed");
+      core.stop().then(end, end);
+    },
   );
 
   // Own entries of this process: one client of the session table, a new one at each start.
@@ -145,7 +153,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
       conflict: config.cluster.vipConflict,
       isFast: config.cluster.timings.promiseMs < 400,
     },
-    apiUrl: `http://127.0.0.1:${config.cluster.port}/RPC2`,
+    apiUrl: apiUrl(config),
   });
   return {
     core,
@@ -190,6 +198,12 @@ async function becomeSomebody(
   saveIdentity(paths.data, identity);
   events.log(`founded cluster ${identity.cluster?.lineage}`);
   return { identity, bootstrap };
+}
+
+/** Where this box's own API answers: a server that listens on one address does not hear calls to another. */
+export function apiUrl({ cluster }: Pick<Config, "cluster">): string {
+  const host = cluster.listenAddress === "0.0.0.0" ? "127.0.0.1" : cluster.listenAddress;
+  return `http://${host}:${cluster.port}/RPC2`;
 }
 
 const bootstrapPath = `${paths.data}/bootstrap.json`;

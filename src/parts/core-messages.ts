@@ -60,7 +60,8 @@ export type ToCore =
 /** From the core thread to the work thread. */
 export type FromCore =
   | { readonly kind: "started" }
-  | { readonly kind: "fatal"; readonly message: string }
+  /** `code` as in CodedError, "" for other errors. */
+  | { readonly kind: "fatal"; readonly message: string; readonly code: string }
   | { readonly kind: "committed"; readonly entries: readonly LogEntry[] }
   | { readonly kind: "role"; readonly news: RoleNews }
   | { readonly kind: "refused"; readonly requestIds: readonly string[]; readonly why: "not-leader" | "busy" }

@@ -2,7 +2,7 @@
  * The core thread: raft, log, peers, lease and VIP. No turn of it may take more than 5 ms, so nothing slow lives here:
  * SQLite, the API, SSH and everything else run in the main thread (*work*) and talk to it by messages.
  */
-import { errorChain } from "../base/error.ts";
+import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
 import { leaseDurationMs } from "../cluster/lease.ts";
 import { type JoinRequest, Peers } from "../cluster/peers.ts";
@@ -26,6 +26,8 @@ declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void
 const TICK_MS = { default: 5, fast: 2 };
 /** How often the API is asked whether it answers, ms: several times within the freshness that the VIP demands. */
 const API_PROBE_MS = { default: 250, fast: 75 };
+/** How long a stop waits for a successor, ms: it catches up and is elected in some tens of ms, or it is not well. */
+const HAND_OVER_MS = 500;
 
 function post(message: FromCore): void {
   self.postMessage(message);
@@ -33,18 +35,25 @@ function post(message: FromCore): void {
 
 let pump: Pump | undefined;
 let stopAll: (() => Promise<void>) | undefined;
+let releaseAll: (() => void) | undefined;
 const joins = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
 let nextJoin = 1;
 
 self.onmessage = (event) => {
   const message = event.data;
-  if (message.kind === "start") start(message.config).catch(fatal);
-  else if (message.kind === "stop") stopAll?.().then(() => post({ kind: "stopped" }), fatal);
-  else if (pump !== undefined) handle(pump, message);
+  try {
+    if (message.kind === "start") start(message.config).catch(fatal);
+    else if (message.kind === "stop") stopAll?.().then(() => post({ kind: "stopped" }), fatal);
+    else if (pump !== undefined) handle(pump, message);
+  } catch (error) {
+    fatal(error);
+  }
 };
 
+/** VIP and lease go at once; the work thread ends the process when it reads this. */
 function fatal(error: unknown): void {
-  post({ kind: "fatal", message: errorChain(error) });
+  releaseAll?.();
+  post({ kind: "fatal", message: errorChain(error), code: error instanceof CodedError ? error.code : "" });
 }
 
 function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop" }>): void {
@@ -96,11 +105,13 @@ async function start(config: CoreConfig): Promise<void> {
     onPoison: (error) => fatal(error),
   });
   if (recovered.damage.kind === "corrupt")
-    throw new Error(
+    throw new CodedError(
+      "log-damaged",
       `The log is damaged (${recovered.damage.reason}, segment ${recovered.damage.segment}, offset ${recovered.damage.offset}): this box must not vote. Wipe /var/lib/one and join again with a new token`,
     );
   if (recovered.lastIndex < config.applied)
-    throw new Error(
+    throw new CodedError(
+      "log-lost",
       `The log ends at ${recovered.lastIndex}, but ${config.applied} is applied: the log was lost or replaced`,
     );
 
@@ -113,14 +124,25 @@ async function start(config: CoreConfig): Promise<void> {
     await log.append({ entries: [], membership: record, commit: 0 });
   }
   const hardState = recovered.hardState ?? INITIAL_HARD_STATE;
+  let offered = "";
   const gate = createGate(config.vip, {
     leaseMs: leaseDurationMs(config.timings.promiseMs),
     transferLeadership: (why) => {
-      post({ kind: "log", text: `leadership is offered to another box: ${why}` });
-      pump?.transfer();
+      const obstacle = pump?.transfer();
+      const text =
+        obstacle === undefined
+          ? `leadership is offered to another box: ${why}`
+          : `leadership stays here although ${why}: ${obstacle}`;
+      // It is tried again and again: the same news is said once.
+      if (text !== offered) post({ kind: "log", text });
+      offered = text;
     },
     log: (text) => post({ kind: "log", text }),
   });
+  releaseAll = () => {
+    until[0] = 0;
+    gate.release();
+  };
   vipStatus = () => gate.status();
   const peers = new Peers(
     {
@@ -137,7 +159,8 @@ async function start(config: CoreConfig): Promise<void> {
       unreachable: (raftId) => pump?.unreachable(raftId),
       higherGeneration: (cluster) =>
         fatal(
-          new Error(
+          new CodedError(
+            "stood-down",
             `Generation ${cluster.generation} of this cluster is in force: this box stands down and must join again`,
           ),
         ),
@@ -168,11 +191,7 @@ async function start(config: CoreConfig): Promise<void> {
       publishLease: (instant) => {
         until[0] = instant;
       },
-      fatal: (error) => {
-        gate.release();
-        until[0] = 0;
-        fatal(error);
-      },
+      fatal,
       work: {
         committed: (entries) => post({ kind: "committed", entries }),
         role: (news) => post({ kind: "role", news }),
@@ -197,6 +216,8 @@ async function start(config: CoreConfig): Promise<void> {
   stopAll = async () => {
     clearInterval(prober);
     clearInterval(alive);
+    running.leave();
+    for (const end = now() + HAND_OVER_MS; running.isHandingOn && now() < end; ) await Bun.sleep(2);
     running.stop();
     clearInterval(ticker);
     gate.stop();

@@ -1,7 +1,7 @@
 import type { Outcome } from "../base/entry.ts";
 import { Calls } from "../cluster/forward.ts";
 import type { JoinRequest } from "../cluster/peers.ts";
-import type { ClusterStatus, MembershipAt, RoleNews } from "../cluster/ports.ts";
+import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
 import { Proposals } from "../cluster/propose.ts";
 import { createClock } from "../linux/clock.ts";
 import type { LogEntry, MembershipChange } from "../raft/types.ts";
@@ -17,7 +17,8 @@ export interface CoreEvents {
   request(from: string, body: Uint8Array): Promise<Uint8Array>;
   join(request: JoinRequest): Promise<unknown>;
   alive(): void;
-  fatal(message: string): void;
+  /** `code` as in CodedError, "" for other errors. */
+  fatal(message: string, code: string): void;
   log(text: string): void;
 }
 
@@ -33,16 +34,20 @@ export class Core {
   readonly #leaseUntil = new Float64Array(this.#lease);
   readonly #clock = createClock();
   #nextId = 1;
+  #isStopped = false;
   #started: (() => void) | undefined;
   #stopped: (() => void) | undefined;
 
   constructor(outcomes: { outcomeOf(requestId: string): Outcome | undefined }, events: CoreEvents) {
     this.#events = events;
-    this.proposals = new Proposals(outcomes, (proposals) => this.#post({ kind: "propose", proposals }));
+    this.proposals = new Proposals(outcomes, (proposals) => {
+      if (this.#isStopped) queueMicrotask(() => this.#refuse(proposals));
+      else this.#post({ kind: "propose", proposals });
+    });
     this.calls = new Calls((to, id, body) => this.#post({ kind: "request", to, id, body }));
     this.#worker = new Worker(new URL("./core-thread.ts", import.meta.url).href);
     this.#worker.onmessage = (event: MessageEvent<FromCore>) => this.#handle(event.data);
-    this.#worker.onerror = (event) => events.fatal(`The core thread failed: ${event.message}`);
+    this.#worker.onerror = (event) => events.fatal(`The core thread failed: ${event.message}`, "");
   }
 
   /** Resolves when the core ticks. A core that cannot start says so through {@link CoreEvents.fatal}. */
@@ -92,10 +97,22 @@ export class Core {
     });
     this.#post({ kind: "stop" });
     await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, 2000))]);
+    this.#isStopped = true;
     this.#worker.terminate();
+    // Nobody is left waiting for a thread that is gone.
+    this.proposals.leadershipLost();
+    this.calls.abandon();
+    for (const resolve of this.#answers.values()) resolve("this box stops");
+    this.#answers.clear();
+  }
+
+  #refuse(proposals: readonly Proposal[]): void {
+    const requestIds = proposals.map((proposal) => proposal.requestId);
+    this.proposals.refused(requestIds, "not-leader");
   }
 
   #ask(make: (id: number) => ToCore): Promise<string | undefined> {
+    if (this.#isStopped) return Promise.resolve("this box stops");
     const id = this.#nextId++;
     return new Promise((resolve) => {
       this.#answers.set(id, resolve);
@@ -116,7 +133,7 @@ export class Core {
         this.#stopped?.();
         return;
       case "fatal":
-        this.#events.fatal(message.message);
+        this.#events.fatal(message.message, message.code);
         return;
       case "committed":
         this.#events.committed(message.entries);

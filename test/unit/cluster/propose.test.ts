@@ -82,4 +82,20 @@ test("an answer from another box than the one asked does not count", async () =>
   assert.is(Buffer.from(await call).toString(), "right");
 });
 
+test("calls to a leader that was replaced end at once, as unknown; those to the new one go on", async () => {
+  const ids = new Map<string, number>();
+  const calls = new Calls((to, id) => ids.set(to, id));
+  const old = calls.call("old", Buffer.from("x"), 60_000);
+  const fresh = calls.call("new", Buffer.from("x"), 60_000);
+  calls.abandon("new");
+  try {
+    await old;
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as { code?: string }).code, "call-abandoned");
+  }
+  calls.answered("new", ids.get("new") ?? 0, true, Buffer.from("done"));
+  assert.is(Buffer.from(await fresh).toString(), "done");
+});
+
 test.run();
