@@ -120,6 +120,7 @@ export async function shutdownDomain(
   return perform(link, vm, `shutdown ${shellQuote(vm.uuid)} --mode acpi`, LIST_TIMEOUT_S, refuse);
 }
 
+/** A command about one VM that the host drops when it reads it too late: a later leader may have started the VM there anew. */
 function perform(
   link: HostLink,
   vm: { readonly vmId: number },
@@ -129,10 +130,11 @@ function perform(
 ): Promise<CommandResult> {
   return link.run(
     () => {
+      const uptimeMs = link.hostUptimeMs();
+      if (uptimeMs === undefined) return { refuse: "the host's loop was not heard" };
       const why = refuse();
-      return why === undefined
-        ? { send: `${PROLOGUE}timeout ${timeoutS} ${VIRSH} ${words} </dev/null\n` }
-        : { refuse: why };
+      if (why !== undefined) return { refuse: why };
+      return { send: `main() {\n${notLater(uptimeMs)}timeout ${timeoutS} ${VIRSH} ${words} </dev/null\n}\nmain\n` };
     },
     { deadlineMs: timeoutS * 1000 + NETWORK_MARGIN_MS, key: `vm ${vm.vmId}` },
   );

@@ -88,6 +88,16 @@ export class HypervisorDriver {
     this.#hosts.delete(hostId);
   }
 
+  /**
+   * The record took up that the VM ended, or failed to start, on this host: what was seen of that run says nothing about the next
+   * one, which may have the same epoch (`onevm resume`). A start of unknown outcome is not forgotten.
+   */
+  forget(hostId: number, vmId: number): void {
+    const memory = this.#hosts.get(hostId)?.memory;
+    if (memory?.get(vmId)?.unsure === undefined) memory?.delete(vmId);
+    this.#facts.forget(vmId, hostId);
+  }
+
   /** Look at the record again: of one host, or of all. Cheap; call it on every tag `host:N` or `vm:N`. */
   wake(hostId?: number): void {
     for (const host of this.#hosts.values()) {
@@ -178,6 +188,8 @@ export class HypervisorDriver {
     if (connectionOf(link) !== connection) return false;
     if (host.connection !== connection) host.isAdmitted = false;
     host.connection = connection;
+    // No create is under way while a list is taken: what one started is in the list.
+    host.starting.clear();
     host.domains = list.domains.flatMap((domain) => held(domain, this.#ports.clusterId));
     noteList(host, this.#ports.records.wanted(link.hostId), this.#ports.now());
     return true;
@@ -188,6 +200,7 @@ export class HypervisorDriver {
     return {
       hostId,
       now: this.#ports.now(),
+      startedAt: this.#startedAt ?? this.#ports.now(),
       wanted: this.#ports.records.wanted(hostId),
       domains: host.domains,
       record: (vmId) => this.#ports.records.record(vmId),
@@ -198,8 +211,11 @@ export class HypervisorDriver {
 
   #runsElsewhere(hostId: number, vmId: number): number | undefined {
     for (const other of this.#hosts.values()) {
+      // What a host that is not heard may run is the record's matter: the VM is here by a proof, or stays there.
       if (other.link.hostId === hostId || other.connection === undefined) continue;
-      if (other.domains.some((domain) => domain.vmId === vmId)) return other.link.hostId;
+      const isListed = other.domains.some((domain) => domain.vmId === vmId);
+      const mayStart = other.starting.has(vmId) || other.memory.get(vmId)?.unsure !== undefined;
+      if (isListed || mayStart) return other.link.hostId;
     }
     return undefined;
   }
@@ -265,10 +281,12 @@ export class HypervisorDriver {
     };
     const early = refuse();
     const directories = spec.serialPath === undefined ? [] : [spec.serialPath.replace(/\/[^/]*$/, "") || "/"];
+    host.starting.add(vmId);
     const outcome =
       early === undefined
         ? await createDomain(link, { vmId, xml, directories }, refuse)
         : ({ kind: "not-started", why: early, isRefused: true } as const);
+    if (outcome.kind === "not-started") host.starting.delete(vmId);
     switch (outcome.kind) {
       case "started":
         remember(host, vmId, epoch, {

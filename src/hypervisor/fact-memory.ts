@@ -16,6 +16,11 @@ export class FactMemory {
     this.#now = now;
   }
 
+  /** The next fact about this VM on this host is news. */
+  forget(vmId: number, hostId: number): void {
+    for (const key of this.#saidAt.keys()) if (key.includes(` ${vmId} ${hostId} `)) this.#saidAt.delete(key);
+  }
+
   async say(fact: Fact): Promise<void> {
     const key = `${fact.kind} ${fact.vmId} ${fact.hostId} ${fact.epoch}`;
     const saidAt = this.#saidAt.get(key);

@@ -1,13 +1,15 @@
 import type { DomainEvent } from "./domain-event.ts";
 import { domainName } from "./domain-identity.ts";
 import { isActive, type ListedDomain } from "./domain-list.ts";
-import type { HeldDomain, StopCause, VmMemory, WantedVm } from "./planner.ts";
+import { type HeldDomain, type StopCause, UNSURE_SETTLE_MS, type VmMemory, type WantedVm } from "./planner.ts";
 import type { HostLink } from "./ports.ts";
 
 /** What the driver knows of one host. In memory only: a new leader learns it again from the host's own list. */
 export interface HostState {
   readonly link: HostLink;
   readonly memory: Map<number, VmMemory>;
+  /** VMs whose create left since the last list was taken. */
+  readonly starting: Set<number>;
   /** Of the last list; empty until there was one on this connection. */
   domains: readonly HeldDomain[];
   /** Which connection and boot `domains` and `isAdmitted` belong to. */
@@ -22,6 +24,7 @@ export function newHostState(link: HostLink): HostState {
   return {
     link,
     memory: new Map(),
+    starting: new Set(),
     domains: [],
     connection: undefined,
     isAdmitted: false,
@@ -31,7 +34,10 @@ export function newHostState(link: HostLink): HostState {
   };
 }
 
-/** Brings the memory up to date with a fresh list and forgets VMs that neither the record nor the host has. */
+/**
+ * Brings the memory up to date with a fresh list and forgets VMs that neither the record nor the host has; a start of unknown
+ * outcome only after it was missing for long enough, because until then the VM must not be started elsewhere.
+ */
 export function noteList(host: HostState, wantedVms: readonly WantedVm[], now: number): void {
   const wanted = new Map(wantedVms.map((vm) => [vm.vmId, vm.epoch]));
   for (const { vmId, epoch, isActive: isRunning } of host.domains) {
@@ -47,9 +53,10 @@ export function noteList(host: HostState, wantedVms: readonly WantedVm[], now: n
   }
   const listed = new Set(host.domains.map((domain) => domain.vmId));
   for (const [vmId, memory] of host.memory) {
-    if (!wanted.has(vmId) && !listed.has(vmId)) host.memory.delete(vmId);
+    const absentSince = listed.has(vmId) ? undefined : (memory.unsure?.absentSince ?? now);
+    const isSettled = memory.unsure === undefined || now - (absentSince ?? now) >= UNSURE_SETTLE_MS;
+    if (!wanted.has(vmId) && !listed.has(vmId) && isSettled) host.memory.delete(vmId);
     else if (memory.unsure !== undefined) {
-      const absentSince = listed.has(vmId) ? undefined : (memory.unsure.absentSince ?? now);
       remember(host, vmId, memory.epoch, { unsure: { why: memory.unsure.why, absentSince } });
     }
   }

@@ -72,12 +72,14 @@ export type HostAction =
 export interface HostView {
   readonly hostId: number;
   readonly now: number;
+  /** When this leader began to look at hosts. */
+  readonly startedAt: number;
   readonly wanted: readonly WantedVm[];
   /** All domains of our cluster, of one answer of the host's libvirtd. */
   readonly domains: readonly HeldDomain[];
   readonly record: (vmId: number) => VmRecord;
   readonly memory: (vmId: number) => VmMemory | undefined;
-  /** Another host whose own list has this VM with a guest in memory. */
+  /** Another host whose own list has this VM, or where a start of it is under way or of unknown outcome. */
   readonly runsElsewhere: (vmId: number) => number | undefined;
 }
 
@@ -148,6 +150,9 @@ function planAbsent(view: HostView, vm: WantedVm, memory: VmMemory | undefined):
     if (absentSince === undefined || view.now - absentSince < UNSURE_SETTLE_MS) return [];
     if (vm.phase === "boot") return [{ kind: "failed", vmId, epoch, reason: unsure.why }];
   }
+  // A start that the leader before us sent may still be read by the host: what never was there may yet come.
+  const mayCome = memory?.wasSeen !== true && view.now - view.startedAt < UNSURE_SETTLE_MS;
+  if (mayCome && (vm.phase === "off" || vm.phase === "shutdown")) return [];
   if (vm.phase !== "boot" || memory?.wasSeen === true) {
     const stop = memory?.stop;
     const reason = stop?.reason ?? "it is not on the host, and nobody saw it end";

@@ -243,6 +243,7 @@ export class Hosts {
       return;
     }
     const outcome = await this.#ports.cluster.propose(`vm.${fact.kind}`, step.change);
+    if (outcome.kind === "done" && fact.kind !== "running") this.#driver?.forget(fact.hostId, fact.vmId);
     // Rejected: the row changed meanwhile, and the same fact will be said again against the new row.
     if (outcome.kind !== "done" && outcome.kind !== "rejected")
       throw new CodedError("unknown", `The step of VM ${vm.id} is ${outcome.kind}`);

@@ -1,6 +1,13 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { createDomain } from "../../../src/hypervisor/commands.ts";
+import {
+  COMMAND_READ_WITHIN_MS,
+  createDomain,
+  destroyDomain,
+  shutdownDomain,
+} from "../../../src/hypervisor/commands.ts";
 import { domainUuid } from "../../../src/hypervisor/domain-identity.ts";
 import { HypervisorDriver } from "../../../src/hypervisor/driver.ts";
 import { SAY_AGAIN_MS } from "../../../src/hypervisor/fact-memory.ts";
@@ -307,6 +314,85 @@ test("the ticket is asked after the channel is open, and its answer is the last 
   assert.equal(order, ["channel open", "ticket"]);
   assert.equal(outcome, { kind: "not-started", why: "no lease", isRefused: true });
   assert.equal(host.log, []);
+});
+
+scenario(
+  "a start of unknown outcome on one host keeps the VM from all others, until it was missing there for 10 s",
+  async (world) => {
+    world.hosts[0].nextCreate = "lost-not-done";
+    world.want(1, boot(7));
+    await world.pass();
+    // A person declares it failed, and it is placed on the other host.
+    world.want(1);
+    world.want(2, boot(7, 2));
+    for (let i = 0; i < 9; i++) await world.advance(1_000);
+    assert.equal(world.hosts[1].log, []);
+    for (let i = 0; i < 5; i++) await world.advance(1_000);
+    assert.equal(world.hosts[1].log, ["create 7 2 good"]);
+  },
+);
+
+scenario("a VM whose start is under way on one host is not started on another", async (world) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const [first, second] = world.hosts;
+  const run = first.run.bind(first);
+  first.run = async (compose) => {
+    const result = await run(compose);
+    if (first.log.length === 1) await promise;
+    return result;
+  };
+  await world.pass();
+  world.want(1, boot(7));
+  await world.pass();
+  world.want(1);
+  world.want(2, boot(7, 2));
+  for (let i = 0; i < 5; i++) await world.advance(500);
+  assert.equal(second.log, []);
+  resolve();
+  for (let i = 0; i < 5; i++) await world.advance(500);
+  assert.equal(first.log, ["create 7 1 good", "destroy 7"]);
+  assert.equal(second.log, ["create 7 2 good"]);
+});
+
+scenario("after the record took up that a VM ended, the same epoch is started again", async (world) => {
+  world.want(1, boot(7));
+  await world.pass();
+  world.hosts[0].domains.clear();
+  world.want(1, { vmId: 7, epoch: 1, phase: "running" });
+  await world.pass();
+  assert.equal(world.kinds(7), ["running", "gone"]);
+  world.driver.forget(1, 7);
+  // `onevm resume` before any other look at the host.
+  world.want(1, boot(7));
+  await world.pass();
+  assert.equal(world.hosts[0].log, ["create 7 1 good", "create 7 1 good"]);
+  assert.equal(world.kinds(7), ["running", "gone", "running"]);
+});
+
+test("a command to end a domain that the host reads too late does nothing", async () => {
+  const bin = mkdtempSync(`${tmpdir()}/virsh-`);
+  writeFileSync(`${bin}/virsh`, `#!/bin/sh\necho "$@" >>${bin}/calls\n`, { mode: 0o755 });
+  const host = new FakeHost(1);
+  host.run = async (compose) => {
+    const composed = compose();
+    if ("refuse" in composed) return { kind: "not-sent", why: composed.refuse };
+    const result = Bun.spawnSync(["sh", "-s"], {
+      stdin: Buffer.from(composed.send),
+      env: { PATH: `${bin}:/usr/bin:/bin` },
+    });
+    return done(result.exitCode);
+  };
+  const vm = { vmId: 7, uuid: "u" };
+  const uptimeMs = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1000;
+  host.hostUptimeMs = () => uptimeMs - COMMAND_READ_WITHIN_MS - 2_000;
+  assert.is((await destroyDomain(host, vm, () => undefined)).isGone, false);
+  assert.is((await shutdownDomain(host, vm, () => undefined)).kind, "done");
+  assert.not(existsSync(`${bin}/calls`));
+  host.hostUptimeMs = () => uptimeMs;
+  assert.is((await destroyDomain(host, vm, () => undefined)).isGone, true);
+  await shutdownDomain(host, vm, () => undefined);
+  assert.match(readFileSync(`${bin}/calls`, "utf8"), /destroy u\n.*shutdown u --mode acpi\n/);
+  rmSync(bin, { recursive: true });
 });
 
 test.run();

@@ -32,6 +32,8 @@ interface Given {
   readonly domain?: Partial<HeldDomain>;
   readonly memory?: Partial<VmMemory>;
   readonly elsewhere?: number;
+  /** How long this leader has looked at hosts. */
+  readonly ledMs?: number;
 }
 
 /** VM 7 in epoch 3 on host 1. */
@@ -39,6 +41,7 @@ function plan(given: Given): HostAction | undefined {
   const view: HostView = {
     hostId: 1,
     now: NOW,
+    startedAt: NOW - (given.ledMs ?? 3_600_000),
     wanted: [{ vmId: 7, epoch: 3, phase: given.phase ?? "boot" }],
     domains: given.domain === undefined ? [] : [{ vmId: 7, epoch: 3, isActive: true, ...given.domain }],
     record: () => ({ kind: "placed", hostId: 1, epoch: 3 }),
@@ -127,6 +130,16 @@ test("strays are what was given up, recorded elsewhere or deleted; never what is
     [2, 3, 4],
   );
   assert.ok(strays.every((stray) => stray.kind === "destroy" && stray.isStray));
+});
+
+test("a new leader that never saw the domain waits before it calls it gone: an earlier leader's start may still be read", () => {
+  for (const phase of ["off", "shutdown"] as const) {
+    assert.is(plan({ phase, ledMs: UNSURE_SETTLE_MS - 1 }), undefined);
+    assert.is(plan({ phase, ledMs: UNSURE_SETTLE_MS })?.kind, "gone");
+    assert.is(plan({ phase, ledMs: 0, memory: { wasSeen: true } })?.kind, "gone");
+  }
+  assert.is(plan({ phase: "running", ledMs: 0 })?.kind, "gone", "it was seen running: its start is over");
+  assert.is(plan({ phase: "boot", ledMs: 0 })?.kind, "deploy", "libvirt lets only one of two starts on one host be");
 });
 
 test.run();
