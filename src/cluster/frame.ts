@@ -19,6 +19,8 @@ export const frameType = {
   request: 8,
   /** `id u32 | ok u8 | body`. */
   response: 9,
+  /** The membership in force at the sender, and a question to those that know a newer one (address-book.ts). */
+  members: 10,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 

@@ -46,6 +46,11 @@ export class Checks {
   }
 
   started(box: SimBox): void {
+    // Entries that the state has are not handed out again: what its log does not say of them, the box will never know.
+    for (let index = box.machine.applied; index > box.membershipIndex; index--)
+      demand(this.committed[index - 1]?.kind !== "membership", "a restart knows the membership it had", () => {
+        return `${box.id} has applied ${box.machine.applied}, its record is of ${box.membershipIndex}, ${index} changed it`;
+      });
     for (const entry of box.disk.view) this.#content(box, entry, box.disk.view[entry.index - 2]?.term ?? 0);
   }
 
@@ -94,12 +99,7 @@ export class Checks {
     const known = this.#leaders.get(box.term);
     demand(known === undefined || known === box.id, "one leader a term", () => `${known} and ${box.id} in ${box.term}`);
     this.#leaders.set(box.term, box.id);
-    // A lonely voter asks nobody: its own vote is seen on its disk only.
-    const { hardState } = box.disk;
-    const isOwnVote = hardState.term === box.term && hardState.vote === box.id;
-    const voted = (id: RaftId): boolean =>
-      id === box.id ? isOwnVote : this.#grants.get(`${id}/${box.term}`) === box.id;
-    demand(isQuorum(box.membership, voted), "a leader has the votes of a quorum", () => {
+    demand(this.#hasVotes(box, box.term), "a leader has the votes of a quorum", () => {
       return `${box.id} leads term ${box.term}, a quorum did not vote for it`;
     });
     // A leader of an old term may win late; what it must have is what was committed in the terms before its own.
@@ -111,6 +111,14 @@ export class Checks {
     demand(own?.term === last.term, "leader completeness", () => {
       return `${box.id} leads term ${box.term} without committed ${last.index}@${last.term}, has term ${own?.term}`;
     });
+  }
+
+  #hasVotes(box: SimBox, term: number): boolean {
+    // A lonely voter asks nobody: its own vote is seen on its disk only.
+    const { hardState } = box.disk;
+    const isOwnVote =
+      hardState.term === term ? hardState.vote === box.id : this.#grants.get(`${box.id}/${term}`) === box.id;
+    return isQuorum(box.membership, (id) => (id === box.id ? isOwnVote : this.#grants.get(`${id}/${term}`) === box.id));
   }
 
   #content(box: SimBox, entry: LogEntry, previousTerm: number): void {
@@ -173,6 +181,9 @@ export class Checks {
     switch (message.kind) {
       case "append":
       case "heartbeat": {
+        // Elected and deposed between two Readys: nobody was told, but what it sent as leader still leaves.
+        if (!this.#leaders.has(message.term) && this.#hasVotes(box, message.term))
+          this.#leaders.set(message.term, box.id);
         const leader = this.#leaders.get(message.term);
         demand(leader === box.id, "leader messages only from the leader of the term", () => {
           return `${box.id} sends ${message.kind} of term ${message.term}, led by ${leader ?? "nobody"}`;
