@@ -50,13 +50,17 @@ export function decodeJoinToken(text: string): JoinToken {
   }
 }
 
-/** Tokens that were given out and not yet used: part of the founding schema. `expires_at` is wall time in ms. */
+/**
+ * Tokens that were given out, at most one a server: part of the founding schema. `expires_at` is wall time in ms;
+ * `used_by` the raft id of the one box that a token has let in, or is letting in.
+ */
 export const joinTokenSchema: readonly Statement[] = [
   {
     sql: `CREATE TABLE join_token (
   server_id INTEGER PRIMARY KEY,
   secret_hash TEXT NOT NULL,
-  expires_at INTEGER NOT NULL
+  expires_at INTEGER NOT NULL,
+  used_by TEXT
 )`,
     values: [],
   },
@@ -76,16 +80,27 @@ export function storeToken(serverId: number, secret: string, now: number): Chang
   };
 }
 
-/** The query that finds a token by its secret: rows of server id and expiry. */
+/** The query that finds a token by its secret: rows of server id, expiry, and the raft id that used it or null. */
 export function findToken(secret: string): Statement {
-  return { sql: "SELECT server_id, expires_at FROM join_token WHERE secret_hash = ?", values: [hashSecret(secret)] };
+  return {
+    sql: "SELECT server_id, expires_at, used_by FROM join_token WHERE secret_hash = ?",
+    values: [hashSecret(secret)],
+  };
 }
 
-/** Ends a token: it has let its box in. */
-export function spendToken(secret: string): Change {
+/**
+ * Binds a token to the one box that it lets in, before anything else is done for that box: whoever leads next, and
+ * however often the box has to ask, it is let in by this token and nobody else is. Changes no row when another has it.
+ */
+export function spendToken(secret: string, raftId: string): Change {
   return {
     guards: [],
-    statements: [{ sql: "DELETE FROM join_token WHERE secret_hash = ?", values: [hashSecret(secret)] }],
+    statements: [
+      {
+        sql: "UPDATE join_token SET used_by = ? WHERE secret_hash = ? AND (used_by IS NULL OR used_by = ?)",
+        values: [raftId, hashSecret(secret), raftId],
+      },
+    ],
     tags: [],
   };
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import type { Change, Entry, Outcome, SqlValue } from "../base/entry.ts";
 import { CodedError, errorChain } from "../base/error.ts";
 import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
@@ -11,9 +12,10 @@ import type { Member, Membership } from "../raft/types.ts";
 import { openState } from "../store/state/state.ts";
 import type { State } from "../store/state/types.ts";
 import { Core } from "./core.ts";
-import { JoinHost, joinCluster } from "./joining.ts";
+import { forgetJoining, JoinHost, joinCluster } from "./joining.ts";
 import { readCredentials } from "./one-auth.ts";
 import { PEER_PORT, paths } from "./paths.ts";
+import { powerInterfaces } from "./power-interfaces.ts";
 import { StateFeed } from "./state-feed.ts";
 
 /** Marks a call between boxes: an API call for the leader, or a box that wants to join. */
@@ -135,6 +137,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     clusterKey: () => clusterKey,
     oneAuth: readCredentials,
     nowMs: () => Date.now(),
+    isAlive: async (raftId) => raftId === identity.raftId || (await core.status()).cluster.reachable.includes(raftId),
   });
 
   await core.start({
@@ -149,7 +152,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     applied: state.appliedIndex,
     vip: {
       vips: config.cluster.vips,
-      powerInterfaces: config.box.bmcInterface === undefined ? [] : [config.box.bmcInterface],
+      powerInterfaces: powerInterfaces(config, networkInterfaces()),
       conflict: config.cluster.vipConflict,
       isFast: config.cluster.timings.promiseMs < 400,
     },
@@ -181,11 +184,13 @@ async function becomeSomebody(
 ): Promise<{ identity: Identity; bootstrap: MembershipAt | undefined }> {
   const address = config.box.managementAddress;
   const known = loadIdentity(paths.data);
-  if (known !== undefined) return { identity: known, bootstrap: readBootstrap() };
+  if (known !== undefined) {
+    forgetJoining(paths);
+    return { identity: known, bootstrap: readBootstrap() };
+  }
   const peerAddress = `${address ?? "127.0.0.1"}:${PEER_PORT}`;
   if (existsSync(paths.joinToken) || config.box.serverId >= 0) {
-    const joined = await joinCluster({ localAddress: address, peerAddress, log: events.log });
-    saveBootstrap(joined.membership);
+    const joined = await joinCluster({ localAddress: address, peerAddress, saveBootstrap, log: events.log });
     return { identity: joined.identity, bootstrap: joined.membership };
   }
   const identity = await createIdentity({ lineage: randomBytes(8).toString("hex"), generation: 1 });

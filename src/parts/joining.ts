@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync, unlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import type { Change, Outcome } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
-import { createIdentity, type Identity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
+import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
 import {
   createSecret,
   decodeJoinToken,
@@ -13,7 +13,7 @@ import {
 } from "../cluster/join-token.ts";
 import { askToJoin, type JoinRequest, PROTOCOL_VERSION } from "../cluster/peers.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
-import type { MembershipChange } from "../raft/types.ts";
+import type { Member, MembershipChange } from "../raft/types.ts";
 import { writeCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 
@@ -31,20 +31,27 @@ const ASK_TIMEOUT_MS = 8000;
 const RETRY_MS = 500;
 /** How long the leader waits for the membership change to be in force. */
 const CHANGE_TIMEOUT_MS = 5000;
+/** Boxes that may ask at once: anybody who reaches the port can ask. */
+const ADMISSIONS_MAX = 8;
 
 export interface JoinerOptions {
   readonly localAddress: string | undefined;
   /** Where this box will listen for peers, `host:port`. */
   readonly peerAddress: string;
+  /** Stores the membership that the box starts from, durably. */
+  saveBootstrap(membership: MembershipAt): void;
   log(text: string): void;
 }
 
+/** Where a joiner keeps what it is and is given. */
+export type JoinFiles = Readonly<Record<"data" | "joinToken" | "clusterKey", string>>;
+
 /**
  * Waits for a join token in its file, asks the members that it names, and stores who this box is from then on. The
- * token's file is deleted after use; a token that nobody takes any more is put aside, so that it is said once.
+ * token's file is deleted after use; why a token is not taken is said once.
  */
 export async function joinCluster(options: JoinerOptions): Promise<{ identity: Identity; membership: MembershipAt }> {
-  const identity = await createIdentity(null);
+  const identity = await draftIdentity(paths);
   options.log("this box belongs to no cluster yet and waits for a join token (ringfence join TOKEN)");
   let said = "";
   for (;;) {
@@ -52,11 +59,9 @@ export async function joinCluster(options: JoinerOptions): Promise<{ identity: I
       try {
         const token = decodeJoinToken(readFileSync(paths.joinToken, "utf8"));
         const answer = await askAll(token, identity, options);
-        writeFileDurably(paths.clusterKey, Buffer.from(answer.clusterKey, "base64"));
         if (answer.oneAuth !== undefined) writeCredentials(answer.oneAuth);
         const joined = { ...identity, cluster: token.cluster };
-        saveIdentity(paths.data, joined);
-        unlinkSync(paths.joinToken);
+        storeMember(paths, joined, answer, options.saveBootstrap);
         options.log(`joined cluster ${token.cluster.lineage} as server ${token.serverId}`);
         return { identity: joined, membership: answer.membership };
       } catch (error) {
@@ -67,6 +72,46 @@ export async function joinCluster(options: JoinerOptions): Promise<{ identity: I
     }
     await Bun.sleep(RETRY_MS);
   }
+}
+
+/**
+ * Who this box will be. Kept before anybody is asked: a box that is let in and restarts before it has read the answer
+ * asks again as the same one, and its token knows it. Not identity.json, which says that the box belongs to a cluster.
+ */
+export async function draftIdentity(files: JoinFiles): Promise<Identity> {
+  const directory = draftDirectory(files);
+  const known = loadIdentity(directory);
+  if (known !== undefined) return known;
+  const identity = await createIdentity(null);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  saveIdentity(directory, identity);
+  return identity;
+}
+
+/**
+ * Stores what a new member starts from. The identity goes last: with it, and without the membership, the box would
+ * know nobody and refuse everybody after a restart.
+ */
+export function storeMember(
+  files: JoinFiles,
+  identity: Identity,
+  answer: JoinAnswer,
+  saveBootstrap: (membership: MembershipAt) => void,
+): void {
+  writeFileDurably(files.clusterKey, Buffer.from(answer.clusterKey, "base64"));
+  saveBootstrap(answer.membership);
+  saveIdentity(files.data, identity);
+  forgetJoining(files);
+}
+
+/** What only a joiner needs; also left behind by one that was interrupted at its last step. */
+export function forgetJoining(files: JoinFiles): void {
+  rmSync(draftDirectory(files), { recursive: true, force: true });
+  rmSync(files.joinToken, { force: true });
+}
+
+function draftDirectory(files: JoinFiles): string {
+  return `${files.data}/joining`;
 }
 
 async function askAll(
@@ -115,12 +160,15 @@ export interface HostPorts {
   clusterKey(): Uint8Array;
   oneAuth(): string | undefined;
   nowMs(): number;
+  /** The member is this box, or is connected with it right now. */
+  isAlive(raftId: string): Promise<boolean>;
 }
 
 /** The cluster's side: gives tokens out and lets their boxes in. Runs on the leader. */
 export class JoinHost {
   readonly #ports: HostPorts;
   #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   constructor(ports: HostPorts) {
     this.#ports = ports;
@@ -130,6 +178,8 @@ export class JoinHost {
   async createToken(serverId: number): Promise<{ readonly token: string } | { readonly why: string }> {
     const cluster = this.#ports.cluster();
     if (cluster === null) return { why: "this box belongs to no cluster" };
+    const former = this.#memberOf(serverId);
+    if (former !== undefined && (await this.#ports.isAlive(former.raftId))) return { why: stillAlive(former) };
     const secret = createSecret();
     const outcome = await this.#ports.propose("ringfence.jointoken", storeToken(serverId, secret, this.#ports.nowMs()));
     if (outcome.kind !== "done") return { why: `the token could not be stored: ${outcome.kind}` };
@@ -141,22 +191,32 @@ export class JoinHost {
 
   /** Lets a box in, one after the other. Throws with the refusal that the box is told. */
   admit(request: JoinRequest): Promise<JoinAnswer> {
-    const turn = this.#queue.then(() => this.#admit(request));
+    if (this.#waiting >= ADMISSIONS_MAX) return Promise.reject(new Error("too many boxes ask at once; try again"));
+    this.#waiting++;
+    const turn = this.#queue.then(() => this.#admit(request)).finally(() => this.#waiting--);
     this.#queue = turn.catch(() => undefined);
     return turn;
   }
 
+  /**
+   * Every step may be the last one of this leader, or its answer may be lost: the box asks again, and each step finds
+   * what the one before has left.
+   */
   async #admit(request: JoinRequest): Promise<JoinAnswer> {
+    if (!this.#ports.isLeader()) throw new Error("this box does not lead (any more); try again");
     const { sql, values } = findToken(request.secret);
     const [row] = await this.#ports.read(sql, values);
-    if (row === undefined) throw new Error("the token is unknown or was used already; ask for a new one");
+    if (row === undefined) throw new Error("the token is unknown or was replaced; ask for a new one");
+    if (row[2] !== null && row[2] !== request.raftId)
+      throw new Error("the token was used by another box already; ask for a new one");
     if (row[0] !== request.serverId) throw new Error(`the token is for server ${row[0]}, not ${request.serverId}`);
     if (Number(row[1]) < this.#ports.nowMs()) throw new Error("the token is older than one hour; ask for a new one");
     const [server] = await this.#ports.read("SELECT name FROM server WHERE id = ?", [request.serverId]);
     if (server === undefined) throw new Error(`server ${request.serverId} is no longer in the zone`);
+    const outcome = await this.#ports.propose("ringfence.join", spendToken(request.secret, request.raftId));
+    if (outcome.kind !== "done") throw new Error(`the token could not be spent (${outcome.kind}); try again`);
+    if (outcome.changes[0] !== 1) throw new Error("the token was used by another box meanwhile; ask for a new one");
     await this.#ensureMember(request, String(server[0]));
-    const outcome = await this.#ports.propose("ringfence.join", spendToken(request.secret));
-    if (outcome.kind !== "done") throw new Error(`the token could not be spent: ${outcome.kind}`);
     const oneAuth = this.#ports.oneAuth();
     return {
       membership: this.#ports.membership(),
@@ -172,7 +232,11 @@ export class JoinHost {
     const { raftId, serverId, certificateHash, address } = request;
     const member = { raftId, serverId, certificateHash, peerAddress: address, name };
     // A box that comes back with a new disk takes the place of its former self in one step.
-    const former = this.#ports.membership().value.members.find((m) => m.serverId === serverId);
+    const former = this.#memberOf(serverId);
+    // A mistyped number must not throw a box out that is well.
+    if (former !== undefined && (await this.#ports.isAlive(former.raftId))) throw new Error(stillAlive(former));
+    const other = this.#ports.membership().value.members.find((m) => m.peerAddress === address && m !== former);
+    if (other !== undefined) throw new Error(`the address ${address} is that of server ${other.serverId} already`);
     const deadline = performance.now() + CHANGE_TIMEOUT_MS;
     for (;;) {
       const why = await this.#ports.change({
@@ -192,4 +256,12 @@ export class JoinHost {
       await Bun.sleep(10);
     }
   }
+
+  #memberOf(serverId: number): Member | undefined {
+    return this.#ports.membership().value.members.find((member) => member.serverId === serverId);
+  }
+}
+
+function stillAlive({ serverId, peerAddress }: Member): string {
+  return `server ${serverId} is alive at ${peerAddress}; a box with its id can join only after it was stopped or removed`;
 }
