@@ -14,6 +14,20 @@ export function writeSetting(interfaceName: string, setting: InterfaceSetting, v
   attempt("write", interfaceName, setting, (path) => writeFileSync(path, `${value}\n`));
 }
 
+/**
+ * Keeps UDP and TCP ports from being given to sockets that ask for none; what was reserved before stays. Throws when the kernel
+ * does not let us.
+ */
+export function reserveLocalPorts(first: number, last: number): void {
+  const path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+  try {
+    const known = readFileSync(path, "utf8").trim();
+    writeFileSync(path, `${known === "" ? "" : `${known},`}${first}-${last}\n`);
+  } catch (cause) {
+    throw new CodedError("sysctl", `Cannot reserve the local ports ${first}-${last}`, cause);
+  }
+}
+
 function attempt<T>(verb: string, interfaceName: string, setting: string, action: (path: string) => T): T {
   // A name has no slash and no "..": a file path is made of it. VLAN names may hold a dot, which /proc keeps as it is.
   if (!/^[A-Za-z0-9_.:@-]{1,15}$/.test(interfaceName) || interfaceName === "." || interfaceName === "..") {

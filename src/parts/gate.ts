@@ -1,3 +1,4 @@
+import { errorChain } from "../base/error.ts";
 import type { LeaseGate } from "../cluster/ports.ts";
 import { arpAnnouncement, arpProbe, decodeArp } from "../linux/arp.ts";
 import { createClock } from "../linux/clock.ts";
@@ -6,8 +7,9 @@ import { openNftables } from "../linux/nftables.ts";
 import { openNftablesWatch } from "../linux/nftables-watch.ts";
 import { openPacketSocket } from "../linux/packet.ts";
 import { destroyConnections } from "../linux/socket-destroy.ts";
-import { writeSetting } from "../linux/sysctl.ts";
+import { reserveLocalPorts, writeSetting } from "../linux/sysctl.ts";
 import { createHolder, type HolderStatus } from "../vip/driver.ts";
+import { POWER_SOURCE_PORTS } from "../vip/lease-table.ts";
 import type { HolderPorts } from "../vip/ports.ts";
 import type { VipConfig } from "./core-messages.ts";
 
@@ -31,6 +33,12 @@ export interface GateOptions {
 
 /** The VIP's holder and the power gate on this box's kernel: vip/ on linux/. */
 export function createGate(config: VipConfig, options: GateOptions): Gate {
+  try {
+    reserveLocalPorts(POWER_SOURCE_PORTS.first, POWER_SOURCE_PORTS.last);
+  } catch (error) {
+    // The gate is shut for them all the same; a readiness check that is given one of them by chance only fails once.
+    options.log(errorChain(error));
+  }
   return createHolder(
     {
       vips: config.vips,

@@ -2,10 +2,11 @@ import { CodedError } from "../base/error.ts";
 import type { HolderConfig, VirtualAddress } from "./config.ts";
 import type { NftPort } from "./ports.ts";
 
-/** Power-changing IPMI sessions use one of these source ports; the kernel lets them out only under a live token. */
+/**
+ * Power-changing IPMI sessions use one of these source ports; the kernel lets them out only under a live token, to whatever port: a
+ * BMC need not listen on 623. Nothing else gets these ports (`net.ipv4.ip_local_reserved_ports`, parts/gate.ts).
+ */
 export const POWER_SOURCE_PORTS = { first: 60600, last: 60699 } as const;
-/** RMCP (IPMI 2.0 §13.1.1). */
-export const POWER_DESTINATION_PORT = 623;
 
 const TABLE = "netdev lease";
 /** A datagram of the power range that would leave by an interface without a gate stops here. */
@@ -119,7 +120,7 @@ ${chains.map((chain) => `  ${chain}\n`).join("")}}
 `;
 }
 
-const POWER_MATCH = `udp sport ${POWER_SOURCE_PORTS.first}-${POWER_SOURCE_PORTS.last} udp dport ${POWER_DESTINATION_PORT}`;
+const POWER_MATCH = `udp sport ${POWER_SOURCE_PORTS.first}-${POWER_SOURCE_PORTS.last}`;
 
 /** The interfaces that get hooks, each once, in a stable order: the chains are numbered by it. */
 export function gatedInterfaces(config: LeaseTableConfig): string[] {

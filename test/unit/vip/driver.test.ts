@@ -181,9 +181,10 @@ test("a client follows the announcement: its ARP cache names the new box without
 test("power datagrams leave only under a live token, other source ports always, other interfaces never", async () => {
   const a = createBox("a", { vips: [] });
   assert.equal(a.holder.status().addresses, []);
+  // Not 623: FENCE may name any port.
   const received: number[] = [];
   const bmc = await net.inside("client", () =>
-    Bun.udpSocket({ port: 623, socket: { data: (_socket, _data, port) => void received.push(port) } }),
+    Bun.udpSocket({ port: 6230, socket: { data: (_socket, _data, port) => void received.push(port) } }),
   );
   const power = await net.inside("a", () => Bun.udpSocket({ port: 60600 }));
   const query = await net.inside("a", () => Bun.udpSocket({ port: 50600 }));
@@ -191,11 +192,11 @@ test("power datagrams leave only under a live token, other source ports always, 
   const isPowerThrough = async (): Promise<boolean> => {
     received.length = 0;
     try {
-      power.send("off", 623, "10.99.0.9");
+      power.send("off", 6230, "10.99.0.9");
     } catch (error) {
       assert.match(String(error), /ENOBUFS|EPERM/); // what the sender reads of the gate, and of the guard of other interfaces
     }
-    query.send("status", 623, "10.99.0.9");
+    query.send("status", 6230, "10.99.0.9");
     for (const end = performance.now() + 2000; !received.includes(50600); await Bun.sleep(1)) {
       if (performance.now() > end) throw new Error("the status query did not arrive");
     }

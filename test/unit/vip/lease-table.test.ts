@@ -110,7 +110,7 @@ test("several addresses on several interfaces get their chains; an interface wit
 
 test("no address and no power interface is valid: then no power datagram leaves at all", () => {
   assert.is(createLeaseTable({ vips: [], powerInterfaces: [] }, nft).load(["eth0", "lo"]), undefined);
-  assert.match(net.run("a", "nft list table inet lease_power"), /udp dport 623 drop/);
+  assert.match(net.run("a", "nft list table inet lease_power"), /udp sport 60600-60699 drop/);
 });
 
 test("a power interface that is absent gets no hook, and the guard lets nothing out through it", () => {
