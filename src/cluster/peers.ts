@@ -66,9 +66,17 @@ export interface PeersOptions {
 export const PROTOCOL_VERSION = 1;
 const DIAL_TIMEOUT_MS = 500;
 const REDIAL_MS = 100;
+/** A box that is refused (it was removed, or is a copy) asks ever more rarely: each try is a handshake for both sides. */
+const REDIAL_REFUSED_MAX_MS = 3200;
 const PING_MS = 300;
 /** A peer that answers no ping for so long is dialled anew: TCP's own retries back off for minutes. */
 const SILENCE_MS = 1500;
+/** A box that was heard within this lives: three pings. A second one with its identity is a copy, not its next life. */
+const ALIVE_MS = 1000;
+/** Connections that have not said who they are, or ask to join. Members have two each; the rest is anybody. */
+const STRANGERS_MAX = 32;
+/** A joiner's connection stays until the leader has changed the membership, or could not. */
+const JOIN_TIMEOUT_MS = 20_000;
 /** Beyond this, frames for a slow peer are dropped; Raft sends again. */
 const BUFFER_BYTES_MAX: Record<Channel, number> = { control: 1024 * 1024, bulk: 16 * 1024 * 1024 };
 
@@ -84,6 +92,7 @@ class Link {
   #isStopped = false;
   #outgoing: Buffer[] = [];
   #answeredAt = 0;
+  #refusals = 0;
   #redial: ReturnType<typeof setTimeout> | undefined;
   readonly #ping: ReturnType<typeof setInterval>;
   readonly #peers: Peers;
@@ -164,7 +173,10 @@ class Link {
           if (type === frameType.accept) {
             clearTimeout(timer);
             this.#isUp = true;
+            this.#refusals = 0;
+            this.#peers.accepted(this.#member);
           } else if (type === frameType.refuse) {
+            this.#refusals++;
             this.#peers.refused(this.#member, payload.toString("utf8"));
             socket.destroy();
           }
@@ -192,7 +204,8 @@ class Link {
     if (wasUp) this.#peers.events.unreachable(this.#member.raftId);
     if (this.#isStopped) return;
     clearTimeout(this.#redial);
-    this.#redial = setTimeout(() => this.#dial(), REDIAL_MS);
+    const waitMs = Math.min(REDIAL_MS * 2 ** this.#refusals, REDIAL_REFUSED_MAX_MS);
+    this.#redial = setTimeout(() => this.#dial(), waitMs);
   }
 
   #checkLife(): void {
@@ -211,8 +224,10 @@ export class Peers {
   readonly events: PeersEvents;
   readonly #members = new Map<string, PeerMember>();
   readonly #links = new Map<string, Record<Channel, Link>>();
-  readonly #nonces = new Map<string, { nonce: string; sockets: Set<tls.TLSSocket> }>();
+  /** By raft id: its present life, and when each of its connections was last heard. */
+  readonly #lives = new Map<string, { readonly nonce: string; readonly sockets: Map<tls.TLSSocket, number> }>();
   readonly #incoming = new Set<tls.TLSSocket>();
+  #strangers = 0;
   readonly #server: tls.Server;
   readonly #refusals = new Map<string, string>();
 
@@ -252,6 +267,10 @@ export class Peers {
       links?.control.stop();
       links?.bulk.stop();
       this.#links.delete(raftId);
+      if (next !== undefined && next.certificateHash === member.certificateHash) continue;
+      // Who is no member any more is not listened to either.
+      this.#cut(raftId);
+      this.#refusals.delete(raftId);
     }
     for (const member of wanted.values()) {
       if (this.#members.has(member.raftId)) continue;
@@ -302,22 +321,38 @@ export class Peers {
     this.events.log(`${member.address} refuses us: ${why}`);
   }
 
+  /** The next refusal is news again. */
+  accepted(member: PeerMember): void {
+    this.#refusals.delete(member.raftId);
+  }
+
+  #cut(raftId: string): void {
+    for (const socket of this.#lives.get(raftId)?.sockets.keys() ?? []) socket.destroy();
+    this.#lives.delete(raftId);
+  }
+
   #accept(socket: tls.TLSSocket): void {
+    if (this.#strangers >= STRANGERS_MAX) {
+      socket.on("error", () => undefined);
+      socket.destroy();
+      return;
+    }
+    this.#strangers++;
     this.#incoming.add(socket);
     socket.setNoDelay(true);
     const reader = new FrameReader();
     let from: string | undefined;
+    let isAsking = false;
     const refuse = (why: string): void => {
       socket.end(encodeFrame(frameType.refuse, Buffer.from(why)));
     };
-    const timer = setTimeout(() => {
-      if (from === undefined) socket.destroy();
-    }, DIAL_TIMEOUT_MS * 4);
+    let timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS * 4);
     socket.on("error", () => undefined);
     socket.on("close", () => {
       clearTimeout(timer);
       this.#incoming.delete(socket);
-      if (from !== undefined) this.#nonces.get(from)?.sockets.delete(socket);
+      if (from === undefined) this.#strangers--;
+      else this.#lives.get(from)?.sockets.delete(socket);
     });
     socket.on("data", (chunk: Buffer) => {
       try {
@@ -325,9 +360,12 @@ export class Peers {
           if (from !== undefined) {
             if (type === frameType.ping) socket.write(encodeFrame(frameType.pong, Buffer.alloc(0)));
             else this.events.frame(from, type, payload);
-          } else if (type === frameType.hello) {
+          } else if (type === frameType.hello && !isAsking) {
             const hello = JSON.parse(payload.toString("utf8")) as Hello;
             if (hello.channel === "join") {
+              isAsking = true;
+              clearTimeout(timer);
+              timer = setTimeout(() => socket.destroy(), JOIN_TIMEOUT_MS);
               this.#join(socket, hello, refuse);
               return;
             }
@@ -337,11 +375,15 @@ export class Peers {
               return;
             }
             from = hello.raftId;
+            clearTimeout(timer);
+            this.#strangers--;
             this.#remember(socket, hello);
             socket.write(encodeFrame(frameType.accept, Buffer.alloc(0)));
           }
         });
-        if (from !== undefined) this.events.drained();
+        if (from === undefined) return;
+        if (!socket.destroyed) this.#lives.get(from)?.sockets.set(socket, performance.now());
+        this.events.drained();
       } catch (error) {
         this.events.log(`Connection of ${from ?? "a stranger"} closed: ${errorChain(error)}`);
         socket.destroy();
@@ -354,28 +396,38 @@ export class Peers {
     const { cluster } = this.options;
     if (hello.protocol !== PROTOCOL_VERSION) return `protocol ${hello.protocol} is not ${PROTOCOL_VERSION}`;
     if (hello.cluster?.lineage !== cluster.lineage) return "another cluster";
-    if (hello.cluster.generation > cluster.generation) this.events.higherGeneration(hello.cluster);
-    if (hello.cluster.generation !== cluster.generation) return `generation ${cluster.generation} is in force here`;
     const member = this.#members.get(hello.raftId);
     if (member === undefined) return `not a member: ${hello.raftId}`;
     if (hashOfPeer(socket) !== member.certificateHash) return "certificate differs from the member's";
-    const known = this.#nonces.get(hello.raftId);
-    if (known !== undefined && known.nonce !== hello.nonce && known.sockets.size > 0) {
-      // A restarted box comes back with a new nonce while its old connections still seem open here. A clone beside it
-      // would keep them alive, so the old ones must be seen dead first: they are cut now, and the newcomer dials again.
-      for (const old of known.sockets) old.destroy();
-      known.sockets.clear();
-    }
+    // Only now: anybody can name a generation, and a box that believes it stands down.
+    if (hello.cluster.generation > cluster.generation) this.events.higherGeneration(hello.cluster);
+    if (hello.cluster.generation !== cluster.generation) return `generation ${cluster.generation} is in force here`;
+    return this.#checkLife(hello);
+  }
+
+  /**
+   * A box that restarts comes back with a new nonce; its old connections, if they still seem open here, are silent. Those
+   * of a box that lives are not: then the newcomer is a copy of its disk, and may neither vote nor acknowledge here.
+   */
+  #checkLife({ raftId, nonce }: Hello): string | undefined {
+    const known = this.#lives.get(raftId);
+    if (known === undefined || known.nonce === nonce) return undefined;
+    const now = performance.now();
+    if ([...known.sockets.values()].some((heardAt) => now - heardAt < ALIVE_MS))
+      return "another box with this identity is connected: was its disk moved or cloned?";
+    for (const old of known.sockets.keys()) old.destroy();
+    known.sockets.clear();
     return undefined;
   }
 
   #remember(socket: tls.TLSSocket, hello: Hello): void {
-    const known = this.#nonces.get(hello.raftId);
+    const known = this.#lives.get(hello.raftId);
+    const now = performance.now();
     if (known !== undefined && known.nonce === hello.nonce) {
-      known.sockets.add(socket);
+      known.sockets.set(socket, now);
       return;
     }
-    this.#nonces.set(hello.raftId, { nonce: hello.nonce, sockets: new Set([socket]) });
+    this.#lives.set(hello.raftId, { nonce: hello.nonce, sockets: new Map([[socket, now]]) });
     // It has restarted: what we still hold towards its former life leads nowhere.
     if (known !== undefined) {
       const links = this.#links.get(hello.raftId);

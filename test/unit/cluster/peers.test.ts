@@ -1,4 +1,5 @@
 // Two and three boxes on loopback with real TLS: who may speak, who is cut, and what a restart does.
+import tls from "node:tls";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { frameType } from "../../../src/cluster/frame.ts";
@@ -130,6 +131,69 @@ test("a restarted box is heard at once, and the connections to its former life a
   );
   say(a, again, "welcome back");
   await until("it hears us", () => again.heard.some((h) => h.text === "welcome back"));
+  a.peers.stop();
+  again.peers.stop();
+});
+
+test("a copy of a living box is refused, whoever it speaks to, and the living one goes on undisturbed", async () => {
+  const [a, b] = [await box(), await box()];
+  a.peers.setMembers([member(b)]);
+  b.peers.setMembers([member(a)]);
+  await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
+  const copy = await box({ identity: b.identity, nonce: "n2" });
+  copy.peers.setMembers([member(a)]);
+  await until("the copy is told", () => copy.log.some((line) => line.includes("moved or cloned")));
+  assert.is(say(copy, a, "i am b"), false);
+  for (let n = 0; n < 20; n++) assert.ok(say(b, a, `still here ${n}`));
+  await until("b is heard", () => a.heard.length === 20);
+  b.peers.stop();
+  await until("the copy is taken for b's next life once b is gone", () => copy.peers.reachable().length === 1);
+  a.peers.stop();
+  copy.peers.stop();
+});
+
+test("a box that was removed is not listened to any more", async () => {
+  const [a, b] = [await box(), await box()];
+  a.peers.setMembers([member(b)]);
+  b.peers.setMembers([member(a)]);
+  await until("b can speak", () => b.peers.reachable().length === 1);
+  say(b, a, "before");
+  await until("it is heard", () => a.heard.length === 1);
+  a.peers.setMembers([]);
+  await until("b is cut and refused", () => b.log.some((line) => line.includes("not a member")));
+  assert.is(say(b, a, "after"), false);
+  assert.is(a.heard.length, 1);
+  a.peers.stop();
+  b.peers.stop();
+});
+
+test("a stranger's higher generation is not believed", async () => {
+  const [a, stranger] = [await box(), await box({ generation: 9 })];
+  stranger.peers.setMembers([member(a)]);
+  await until("it is refused", () => stranger.log.some((line) => line.includes("not a member")));
+  assert.ok(!a.log.some((line) => line.includes("higher generation")));
+  a.peers.stop();
+  stranger.peers.stop();
+});
+
+test("connections that do not say who they are are bounded, and members still get in", async () => {
+  const [a, b] = [await box(), await box()];
+  a.peers.setMembers([member(b)]);
+  b.peers.setMembers([member(a)]);
+  await until("b is in", () => b.peers.reachable().length === 1);
+  const mute = Array.from({ length: 60 }, () =>
+    tls.connect({ host: "127.0.0.1", port: a.port, rejectUnauthorized: false }),
+  );
+  let closed = 0;
+  for (const socket of mute) socket.on("error", () => undefined).on("close", () => closed++);
+  await until("what is over the bound is closed", () => closed >= 28);
+  say(b, a, "unharmed");
+  await until("b is heard", () => a.heard.length === 1);
+  await until("the others are closed in time", () => closed === 60);
+  b.peers.stop();
+  const again = await box({ identity: b.identity, nonce: "n2" });
+  again.peers.setMembers([member(a)]);
+  await until("there is room again", () => again.peers.reachable().length === 1);
   a.peers.stop();
   again.peers.stop();
 });
