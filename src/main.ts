@@ -33,6 +33,8 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
   // This box must not vote with what it has, or its cluster has gone on without it: it is wiped and joins again.
   ...["log-damaged", "log-lost", "stood-down"],
 ]);
+/** The kernel's and SQLite's words. A box with a full disk is tried again every few seconds, and is back when there is room. */
+const DISK_FULL = /\bENOSPC\b|disk is full/;
 
 async function main(): Promise<void> {
   const parentId = process.env["RINGFENCE_PARENT"];
@@ -139,7 +141,7 @@ let say: (text: string) => void = (text) => console.error(text);
 /** Says why, and ends the process: what it held of VIP and lease, the kernel takes away. `code` as in CodedError. */
 function end(why: string, code: string): never {
   say(`ends: ${why}`);
-  process.exit(NEEDS_PERSON.has(code) ? EXIT_NEEDS_PERSON : 1);
+  process.exit(NEEDS_PERSON.has(code) || DISK_FULL.test(why) ? EXIT_NEEDS_PERSON : 1);
 }
 
 /** A programmer's error anywhere: it ends this process in any case, but not without a word. */

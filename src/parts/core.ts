@@ -1,4 +1,5 @@
 import type { Outcome } from "../base/entry.ts";
+import { errorChain } from "../base/error.ts";
 import { Calls } from "../cluster/forward.ts";
 import type { JoinRequest } from "../cluster/peers.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
@@ -159,7 +160,7 @@ export class Core {
               to: message.from,
               id: message.id,
               ok: false,
-              body: Buffer.from(String(error)),
+              body: Buffer.from(errorChain(error)),
             }),
         );
         return;
