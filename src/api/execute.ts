@@ -132,10 +132,13 @@ export class Executor {
     if (call.requestId !== undefined) return this.#settle(call, call.requestId);
     const made = this.#requestIds.take();
     if (made === undefined) return refusal(CODE.internal, "Cannot process request, too many writes are under way");
+    let index: number | undefined;
     try {
-      return await this.#settle(call, made.id);
+      const result = await this.#settle(call, made.id);
+      if (result.kind === "value") index = result.index;
+      return result;
     } finally {
-      made.release();
+      made.release(index);
     }
   }
 

@@ -25,15 +25,16 @@ export function attemptId(requestId: string, attempt: number): string {
 }
 
 /**
- * A name is renewed after so many entries. The table forgets a client after 1,024 newer ones and answers a forgotten birth
- * with *expired*; forgetting takes at least 1,024 entries, so a name renewed by then is never taken for a forgotten one.
+ * A name that was not used for so many entries is renewed. The table forgets a client after 1,024 newer ones and answers a
+ * forgotten birth with *expired*; forgetting takes at least 1,024 entries since the last use, so a name that is renewed by
+ * then is never taken for a forgotten one. One in constant use is kept: each new name crowds another client out.
  */
 const RENEW_AFTER_ENTRIES = 512;
 
 interface Shard {
   client: string;
-  /** Index of the last applied entry when the name was made. */
-  born: number;
+  /** Index of the last applied entry when the name was made, or of the last entry that surely carried it. */
+  usedAt: number;
   next: number;
   /** Sequences under way; a Set keeps the order of insertion, its first is the oldest. */
   readonly open: Set<number>;
@@ -44,7 +45,6 @@ export class RequestIds {
   readonly #nonce = randomBytes(8).toString("hex");
   readonly #appliedIndex: () => number;
   readonly #shards: readonly Shard[];
-  #turn = 0;
 
   /** `appliedIndex` gives the last applied entry: a name carries it, so that the table notices a client it has forgotten. */
   constructor(appliedIndex: () => number) {
@@ -52,27 +52,31 @@ export class RequestIds {
     this.#shards = Array.from({ length: SHARDS }, (_, shard) => ({ ...this.#name(shard), open: new Set<number>() }));
   }
 
-  /** Undefined when every shard waits for an old request: too many writes are under way. Call `release` at its end. */
-  take(): { readonly id: string; release(): void } | undefined {
-    for (let tried = 0; tried < SHARDS; tried++) {
-      const at = this.#turn;
-      this.#turn = (at + 1) % SHARDS;
-      const shard = this.#shards[at];
-      if (shard === undefined) continue;
-      if (shard.open.size === 0 && this.#appliedIndex() - shard.born >= RENEW_AFTER_ENTRIES)
-        Object.assign(shard, this.#name(at));
+  /**
+   * Undefined when every shard waits for an old request: too many writes are under way. Call `release` at its end, with the
+   * index of the entry that carried it if that is known: a name that only stood in refused calls is not in the table.
+   * The first shard with room is taken, not each in turn: a box with little to do is one client, and a steady one.
+   */
+  take(): { readonly id: string; release(index?: number): void } | undefined {
+    for (const [at, shard] of this.#shards.entries()) {
+      const isIdle = shard.open.size === 0 && this.#appliedIndex() - shard.usedAt >= RENEW_AFTER_ENTRIES;
+      if (isIdle) Object.assign(shard, this.#name(at));
       const { open, client, next: sequence } = shard;
       const [oldest] = open;
       if (oldest !== undefined && sequence - oldest >= WINDOW) continue;
       shard.next = sequence + 1;
       open.add(sequence);
-      return { id: `${client}:${sequence}`, release: () => void open.delete(sequence) };
+      const release = (index = 0): void => {
+        open.delete(sequence);
+        if (shard.client === client) shard.usedAt = Math.max(shard.usedAt, index);
+      };
+      return { id: `${client}:${sequence}`, release };
     }
     return undefined;
   }
 
-  #name(shard: number): { client: string; born: number; next: number } {
+  #name(shard: number): { client: string; usedAt: number; next: number } {
     const born = this.#appliedIndex();
-    return { client: `${this.#nonce}-${shard}@${born}`, born, next: 1 };
+    return { client: `${this.#nonce}-${shard}@${born}`, usedAt: born, next: 1 };
   }
 }

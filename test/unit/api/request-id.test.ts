@@ -40,20 +40,55 @@ test("a request that takes long never falls out of the table's window: its shard
   }
   assert.ok(highest - sequenceOf(slow.id) < SESSION_WINDOW, `${highest}`);
   slow.release();
-  const after = Array.from({ length: 64 }, () => ids.take()?.id ?? "");
-  assert.ok(after.some((id) => shardOf(id) === shardOf(slow.id) && sequenceOf(id) > highest));
+  const after = ids.take()?.id ?? "";
+  assert.is(shardOf(after), shardOf(slow.id));
+  assert.ok(sequenceOf(after) > highest);
 });
 
-test("names are renewed before the session table can have forgotten their birth, but never under an open request", () => {
+test("a name that lay idle is renewed before the session table can have forgotten it, but never under an open request", () => {
   let applied = 10;
   const ids = new RequestIds(() => applied);
-  const early = Array.from({ length: 32 }, () => ids.take());
-  for (const taken of early.slice(1)) taken?.release();
+  const open = ids.take();
   applied += 512;
-  const late = Array.from({ length: 64 }, () => ids.take()?.id ?? "");
-  const open = shardOf(early[0]?.id ?? "");
-  assert.ok(late.some((id) => shardOf(id) === open));
-  assert.ok(late.filter((id) => shardOf(id) !== open).every((id) => id.includes("@522:")));
+  const beside = ids.take();
+  assert.is(shardOf(beside?.id ?? ""), shardOf(open?.id ?? ""), "an open request keeps its client's name");
+  open?.release();
+  beside?.release();
+  applied += 512;
+  assert.ok(ids.take()?.id.includes("-0@1034:"));
+});
+
+test("a name that stood in refused calls only is renewed: the table has never seen it", () => {
+  let applied = 10;
+  const ids = new RequestIds(() => applied);
+  for (; applied < 600; applied++) ids.take()?.release();
+  const names = new Set([ids.take()?.id.split(":")[0]]);
+  assert.ok(
+    [...names].every((name) => name?.endsWith("-0@522")),
+    [...names].join(),
+  );
+});
+
+test("a box that writes all the time is a few clients to the session table, whatever the others write", () => {
+  let applied = 0;
+  const ids = new RequestIds(() => applied);
+  const sessions = new Sessions([], 0);
+  sessions.record({ client: "cli", sequence: 1, at: 1, outcome: '{"kind":"expired"}' });
+  const clients = new Set<string>();
+  for (let n = 0; n < 200; n++) {
+    const burst = Array.from({ length: 1 + (n % 100) }, () => ids.take());
+    for (const taken of burst) {
+      if (taken === undefined) throw new Error("none left");
+      applied += 3;
+      const [client = "", sequence] = taken.id.split(":");
+      assert.is(sessions.look(taken.id).kind, "new", taken.id);
+      sessions.record({ client, sequence: Number(sequence), at: applied, outcome: "{}" });
+      clients.add(client);
+      taken.release(applied);
+    }
+  }
+  assert.ok(clients.size <= 64, `${clients.size} clients`);
+  assert.is(sessions.look("cli:1").kind, "known", "nobody else was crowded out");
 });
 
 test("when every shard waits there are no ids: that is an answer", () => {
