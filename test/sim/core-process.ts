@@ -19,11 +19,15 @@ import type { Packet } from "./network.ts";
 import type { World } from "./world.ts";
 
 /** How often a call into the world is one after which the process stands still, while pauses are on. */
-const PAUSE_IN_CALL = 0.0003;
+const PAUSE_IN_CALL = 0.0001;
+/** The same for the calls that make up a lease: there a pause must be harmless above all. */
+const PAUSE_IN_ROUND = 0.015;
 /** And how often it stands still between two inputs. */
 const PAUSE_BETWEEN_INPUTS = 0.0008;
 /** Processes that may stand still inside a call at once: the stack unwinds in order, so the outer one waits for the inner. */
 const PAUSED_CALLS_MAX = 2;
+/** Rounds that are remembered for the planted mistakes. */
+const ROUNDS_MAX = 64;
 /** From the failure of the disk to the end of the process: the other thread ends it. */
 const END_AFTER_FATAL_MS = 30;
 
@@ -63,6 +67,7 @@ export class CoreProcess {
   #isScheduled = false;
   #isRunning = false;
   #isStarted = false;
+  #pauseChance = PAUSE_IN_CALL;
 
   constructor(box: SimBox, parts: BoxParts, start: ProcessStart) {
     this.#box = box;
@@ -171,7 +176,7 @@ export class CoreProcess {
       throw error;
     }
     const mayPause = this.#isStarted && this.#world.storm && this.#world.faults.pauses;
-    if (mayPause && this.#random.chance(PAUSE_IN_CALL)) this.#standStill();
+    if (mayPause && this.#random.chance(this.#pauseChance)) this.#standStill();
     return result;
   }
 
@@ -182,7 +187,8 @@ export class CoreProcess {
 
   #standStill(): void {
     if (this.#world.depth >= PAUSED_CALLS_MAX) return;
-    const durationMs = 10 + this.#random.fraction() ** 3 * 5000;
+    const isLong = this.#random.chance(0.5);
+    const durationMs = 10 + this.#random.fraction() ** (isLong ? 1 : 4) * 4000;
     this.#world.trace(() => `${this.#box.id} stands still in a call for ${durationMs.toFixed(0)} ms`);
     this.#world.count("paused inside a call");
     if (this.#box.isHolder) this.#world.count("holder paused inside a call");
@@ -301,28 +307,28 @@ export class CoreProcess {
   /** The holder, with the mistakes that can be made between it and the pump. */
   #gate(): LeaseGate {
     const { mutants } = this.#world;
+    const { checks } = this.#parts;
     const { holder } = this;
     const { kernel } = this.#box;
-    const rounds = new Map<number, { readonly token: number; readonly until: number; readonly lifeMs: number }>();
+    /** By round, when a lease that counts from its send ends. */
+    const ends = new Map<number, number>();
     const lifeMs = leaseDurationMs(this.#box.timings.promiseMs);
     return {
       beforeRound: (round) =>
-        this.call(() => {
-          const until = this.#box.localNow + lifeMs;
+        this.#inRound(() => {
+          ends.delete(round - ROUNDS_MAX);
+          ends.set(round, this.#box.localNow + lifeMs);
           holder.beforeRound(round);
-          rounds.delete(round - 64);
-          rounds.set(round, { token: kernel.newestToken, until, lifeMs });
         }),
       roundConfirmed: (round) =>
-        this.call(() => {
-          const sent = rounds.get(round);
+        this.#inRound(() => {
           // A kernel timer set to what the process computed; the pause that may come between is what kills it.
-          if (sent !== undefined && mutants.has("lease-renewed-by-remaining-time")) {
-            const remainingMs = sent.until - this.call(() => this.#box.localNow);
-            if (remainingMs > 0) kernel.setLive(sent.token, remainingMs);
+          if (mutants.has("lease-renewed-by-remaining-time")) {
+            const remainingMs = (ends.get(round) ?? 0) - this.call(() => this.#box.localNow);
+            if (remainingMs > 0) kernel.extendActive(remainingMs);
           }
-          if (sent !== undefined && mutants.has("lease-counted-from-the-answer"))
-            kernel.setLive(sent.token, sent.lifeMs);
+          if (mutants.has("lease-counted-from-the-answer")) kernel.extendActive(lifeMs);
+          checks.holders(this.#box);
           holder.roundConfirmed(round);
         }),
       leaderReady: (term) => this.call(() => holder.leaderReady(term)),
@@ -332,16 +338,23 @@ export class CoreProcess {
     };
   }
 
+  #inRound(work: () => void): void {
+    this.#pauseChance = PAUSE_IN_ROUND;
+    try {
+      this.call(work);
+    } finally {
+      this.#pauseChance = PAUSE_IN_CALL;
+    }
+  }
+
   #holderPorts(): HolderPorts {
     const { kernel } = this.#box;
     const { checks } = this.#parts;
     /** A call that may make this box a holder. */
     const change = <T>(effect: () => T): T =>
       this.call(() => {
-        const wasPassing = kernel.passesVip;
         const result = effect();
         checks.holders(this.#box);
-        if (!wasPassing && this.news.role !== "leader" && kernel.passesVip) this.#world.count("late activation");
         return result;
       });
     return {
@@ -349,7 +362,15 @@ export class CoreProcess {
         monotonicRaw: () => this.call(() => this.#box.localNow),
         bootTime: () => this.call(() => this.#box.localNow),
       },
-      nft: { run: (commands) => change(() => kernel.nft.run(commands)) },
+      nft: {
+        run: (commands) =>
+          change(() => {
+            const result = kernel.nft.run(commands);
+            if (commands.includes("add element netdev lease power") && !kernel.passesPower)
+              this.#world.count("token dead at its activation");
+            return result;
+          }),
+      },
       tableWatch: { poll: () => false },
       links: {
         ...kernel.links,

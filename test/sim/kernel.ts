@@ -107,12 +107,9 @@ export class SimKernel {
     return this.#addressUntil > this.#clock() && this.passesVip;
   }
 
-  /** The newest token given to `live`; mutants renew it. */
-  newestToken = 0;
-
-  /** Only planted mistakes use this: a kernel timer that is set to what the process computed. */
-  setLive(token: number, lifeMs: number): void {
-    this.#live.set(token, this.#clock() + lifeMs);
+  /** Only planted mistakes use this: the timer of what is active is set to what the process computed. */
+  extendActive(lifeMs: number): void {
+    if (this.#powerToken !== 0) this.#live.set(this.#powerToken, this.#clock() + lifeMs);
   }
 
   #isLive(token: number): boolean {
@@ -153,6 +150,5 @@ export class SimKernel {
     const now = this.#clock();
     for (const [old, until] of this.#live) if (until < now) this.#live.delete(old);
     this.#live.set(token, now + lifeMs);
-    this.newestToken = token;
   }
 }
