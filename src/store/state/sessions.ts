@@ -54,6 +54,14 @@ export class Sessions {
     return this.#forgottenTo;
   }
 
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  hasClient(client: string): boolean {
+    return this.#clients.has(client);
+  }
+
   look(requestId: string): SessionAnswer {
     const match = REQUEST_ID.exec(requestId);
     if (match?.[1] === undefined) return { kind: "malformed" };

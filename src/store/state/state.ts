@@ -4,10 +4,11 @@ import { assert } from "../../base/assert.ts";
 import { decodeEntry, type Outcome, type SqlValue } from "../../base/entry.ts";
 import { CodedError } from "../../base/error.ts";
 import { applyEntry } from "./apply-entry.ts";
+import { planScript } from "./apply-script.ts";
 import { Readers } from "./readers.ts";
 import type { Sessions } from "./sessions.ts";
 import { openSqlitePackage } from "./sqlite-package.ts";
-import { type AppliedRow, commitTables, isDatabaseError, openTables } from "./store-tables.ts";
+import { type AppliedRow, closingStatements, commitTables, isDatabaseError, openTables } from "./store-tables.ts";
 import type {
   Applied,
   AppliedListener,
@@ -111,7 +112,9 @@ class SqliteState implements State {
       }
       const applied: Applied[] = [];
       while (applied.length < entries.length) {
-        const batch = await this.#applyBatch(entries, applied.length);
+        const batch =
+          (await this.#applyScript(entries.slice(applied.length, applied.length + BATCH_ENTRIES_MAX))) ??
+          (await this.#applyBatch(entries, applied.length));
         applied.push(...batch);
       }
       return applied;
@@ -170,6 +173,39 @@ class SqliteState implements State {
     return result;
   }
 
+  /** The short way (apply-script.ts): one transaction in one call. Undefined, and nothing happened, if it is not to be had. */
+  async #applyScript(entries: readonly CommittedEntry[]): Promise<readonly Applied[] | undefined> {
+    const { writer, sessions } = this.#parts;
+    const plan = planScript(entries, sessions, BATCH_ENTRIES_MAX);
+    if (plan.applied.length === 0) return undefined;
+    let row = this.#applied;
+    for (const [at, result] of plan.applied.entries())
+      row = { index: result.index, term: entries[at]?.term ?? row.term, hash: nextHash(row.hash, result) };
+    const kept = { written: plan.sessions, removed: [], forgottenTo: sessions.forgottenTo };
+    try {
+      await writer.script(["BEGIN IMMEDIATE", ...plan.statements, ...closingStatements(row, kept)].join(";\n"));
+    } catch (error) {
+      if (!isDatabaseError(error) || error.kind !== "result") throw await this.#fail(error, this.#applied.index + 1);
+      try {
+        await writer.run("ROLLBACK", []);
+      } catch (cause) {
+        throw await this.#fail(cause, this.#applied.index + 1);
+      }
+      return undefined;
+    }
+    for (const session of plan.sessions) sessions.record(session);
+    const { written, removed } = sessions.takeChanges();
+    assert(written.length === plan.sessions.length && removed.length === 0, "a script kept other sessions than memory");
+    await this.#applyDone(row, plan.tags);
+    return plan.applied;
+  }
+
+  async #applyDone(row: AppliedRow, tags: ReadonlySet<string>): Promise<void> {
+    this.#applied = row;
+    if (tags.size > 0) for (const listener of this.#listeners) listener([...tags], row.index);
+    await this.#boundWal();
+  }
+
   /** One transaction: entries from `from` on, as many as fit, with index, hash and sessions. */
   async #applyBatch(entries: readonly CommittedEntry[], from: number): Promise<Applied[]> {
     const { writer, sessions } = this.#parts;
@@ -190,9 +226,7 @@ class SqliteState implements State {
     } catch (error) {
       throw await this.#fail(error, row.index + 1);
     }
-    this.#applied = row;
-    if (tags.size > 0) for (const listener of this.#listeners) listener([...tags], row.index);
-    await this.#boundWal();
+    await this.#applyDone(row, tags);
     return applied;
   }
 

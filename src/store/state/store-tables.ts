@@ -64,6 +64,19 @@ export async function openTables(
  */
 export function commitTables(database: Database, applied: AppliedRow, sessions: Sessions): Promise<void> {
   const { written, removed } = sessions.takeChanges();
+  return database.script(closingStatements(applied, { written, removed, forgottenTo: sessions.forgottenTo }).join(";"));
+}
+
+/** The last statements of a transaction. */
+export function closingStatements(
+  applied: AppliedRow,
+  sessions: {
+    readonly written: readonly SessionRow[];
+    readonly removed: readonly string[];
+    readonly forgottenTo: number;
+  },
+): string[] {
+  const { written, removed, forgottenTo } = sessions;
   const statements: string[] = [];
   if (removed.length > 0) {
     statements.push(`DELETE FROM ringfence_session WHERE client IN (SELECT value FROM json_each(${json(removed)}))`);
@@ -77,10 +90,10 @@ export function commitTables(database: Database, applied: AppliedRow, sessions: 
   }
   statements.push(
     `UPDATE ringfence_state SET applied_index = ${applied.index}, applied_term = ${applied.term}, hash = '${applied.hash}',
-       forgotten_to = ${sessions.forgottenTo} WHERE id = 1`,
+       forgotten_to = ${forgottenTo} WHERE id = 1`,
     "COMMIT",
   );
-  return database.script(statements.join(";"));
+  return statements;
 }
 
 /** JSON as an SQL text literal; it has no NUL, which would end the script. */

@@ -25,6 +25,7 @@ export function bindWideIntegers(
   return { sql: text, values: values.map((value) => (isWide(value) ? String(value) : value)) };
 }
 
-function isWide(value: SqlValue): boolean {
+/** An integer outside 32 bits. */
+export function isWide(value: SqlValue): boolean {
   return typeof value === "number" && Number.isInteger(value) && (value > INT32_MAX || value < INT32_MIN);
 }
