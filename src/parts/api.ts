@@ -8,6 +8,7 @@ import { FENCE_METHODS } from "../fence/commands.ts";
 import type { Method, RaftNumbers, Samples } from "../one/method.ts";
 import { ONE_METHODS } from "../one/methods.ts";
 import type { BoxRole, Cluster } from "./cluster.ts";
+import { removeMember } from "./removal.ts";
 import type { Seal } from "./seal.ts";
 
 /** A forwarded call may wait for an election on the other side, ms. */
@@ -72,13 +73,18 @@ export class Api {
   }
 
   async #remove(serverId: number): Promise<string | undefined> {
-    const member = this.#cluster.membership().members.find((one) => one.serverId === serverId);
-    if (member === undefined) return undefined;
+    const cluster = this.#cluster;
     try {
-      return await this.#cluster.core.changeMembership({
-        kind: "simple",
-        steps: [{ kind: "remove", raftId: member.raftId }],
-      });
+      return await removeMember(
+        {
+          self: cluster.identity.raftId,
+          members: () => cluster.membership().members,
+          leads: () => cluster.role().role === "leader",
+          change: (change) => cluster.core.changeMembership(change),
+          transfer: () => cluster.core.transfer(),
+        },
+        serverId,
+      );
     } catch (error) {
       return errorChain(error);
     }
