@@ -105,8 +105,6 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
         return unlessFlushed(table.flushVip());
       case "add-address":
         if (!areLinksSame() || !table.verify()) return { kind: "table-missing", why: "its hooks cannot be read back" };
-        // What waits in the sockets is of the former holder's time.
-        for (const { socket } of links.values()) drain(socket);
         return forEachVip("add", setAddress);
       case "renew-address":
         return forEachVip("renew", setAddress);
@@ -116,6 +114,9 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
         return forEachVip("announce", announce);
       case "send-probe":
         return forEachVip("probe", (vip, link) => link.socket?.send(ports.frames.probe(link.mac, vip.address)));
+      case "forget-frames":
+        for (const { socket } of links.values()) drain(socket);
+        return undefined;
       case "restore-table":
         return restoreTable();
       case "transfer-leadership":

@@ -39,11 +39,14 @@ export interface HolderState {
   readonly active: (Lease & { readonly isForVip: boolean }) | undefined;
   readonly claim: Claim;
   readonly hasAddress: boolean;
-  readonly addressTakenAt: number;
   readonly addressRenewedAt: number;
   readonly announcing: { readonly startedAt: number; readonly sent: number } | undefined;
   readonly announcedAt: number;
   readonly defendedAt: number;
+  /** Frames of others count: those of the former holder were given time to arrive, and were dropped unread. */
+  readonly isListening: boolean;
+  /** When that may be done. */
+  readonly listenAt: number;
   readonly apiAnsweredAt: number;
   readonly transferAskedAt: number;
   readonly isTableSound: boolean;
@@ -87,6 +90,8 @@ export type HolderEffect =
   | { readonly kind: "delete-address" }
   | { readonly kind: "send-announcement" }
   | { readonly kind: "send-probe" }
+  /** Drops what waits in the sockets. */
+  | { readonly kind: "forget-frames" }
   | { readonly kind: "restore-table" }
   | { readonly kind: "transfer-leadership"; readonly why: string }
   | { readonly kind: "alarm"; readonly code: string; readonly text: string };
@@ -107,11 +112,12 @@ export function initialHolderState(): HolderState {
     active: undefined,
     claim: { kind: "unproven" },
     hasAddress: false,
-    addressTakenAt: Number.NEGATIVE_INFINITY,
     addressRenewedAt: Number.NEGATIVE_INFINITY,
     announcing: undefined,
     announcedAt: Number.NEGATIVE_INFINITY,
     defendedAt: Number.NEGATIVE_INFINITY,
+    isListening: true,
+    listenAt: Number.NEGATIVE_INFINITY,
     apiAnsweredAt: Number.NEGATIVE_INFINITY,
     transferAskedAt: Number.NEGATIVE_INFINITY,
     isTableSound: false,

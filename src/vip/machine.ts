@@ -11,7 +11,11 @@ const ANNOUNCE_BURST_MS = [0, 100, 300, 1000, 5000] as const;
 /** Probes before the first claim, and the wait after the last: a device on a LAN answers ARP within some ms. */
 const PROBE_COUNT = 3;
 const PROBE_INTERVAL_MS = 200;
-/** The last frames of the former holder may still be in a switch's queue when we take over. */
+/**
+ * The last frames of the former holder may still be in a switch's queue when we begin to probe or take over. After this
+ * they have arrived, are dropped, and what comes then is a stranger's. Our own pause in between changes nothing: only
+ * what arrives after the drop counts.
+ */
 const CONFLICT_SETTLE_MS = 50;
 /** Between defences of the address (RFC 5227 §2.4 c: DEFEND_INTERVAL). */
 const DEFEND_INTERVAL_MS = 10_000;
@@ -131,8 +135,9 @@ function takeAddress(settings: HolderSettings, state: HolderState, now: number):
     state: {
       ...state,
       hasAddress: true,
-      addressTakenAt: now,
       addressRenewedAt: now,
+      isListening: false,
+      listenAt: now + CONFLICT_SETTLE_MS,
       announcing: { startedAt: now, sent: 0 },
     },
     effects: [{ kind: "add-address" }],
@@ -176,8 +181,8 @@ function meetConflict(
   const isProbing = state.claim.kind === "probing";
   // After a pause another box may hold the address by right: only a lease of now makes the other one foreign.
   const isLeading = state.confirmed !== undefined && now < state.confirmed.preparedAt + settings.leaseMs;
-  const isSettled = isHolding(settings, state, now) && now - state.addressTakenAt >= CONFLICT_SETTLE_MS;
-  if (!isLeading || (!isProbing && !isSettled)) return { state, effects: [] };
+  if (!isLeading || !state.isListening || (!isProbing && !isHolding(settings, state, now)))
+    return { state, effects: [] };
   const text = `${mac} also says to have the virtual address ${address}`;
   const incidents = { ...state.incidents, conflicts: state.incidents.conflicts + 1 };
   if (settings.conflict === "defend") {
@@ -219,7 +224,7 @@ function reportTable(state: HolderState, why: string, now: number): HolderStep {
 
 function tick(settings: HolderSettings, state: HolderState, now: number): HolderStep {
   let next: HolderStep = { state, effects: [] };
-  for (const duty of [retryTable, advanceProbe, watchFitness, watchLapse, announceDue]) {
+  for (const duty of [retryTable, listen, advanceProbe, watchFitness, watchLapse, announceDue]) {
     next = andThen(next, (current) => duty(settings, current, now));
   }
   return next;
@@ -232,9 +237,20 @@ function retryTable(_settings: HolderSettings, state: HolderState, now: number):
 
 function startProbe(state: HolderState, now: number): HolderStep {
   return {
-    state: { ...state, claim: { kind: "probing", startedAt: now, sent: 1 } },
+    state: {
+      ...state,
+      claim: { kind: "probing", startedAt: now, sent: 1 },
+      isListening: false,
+      listenAt: now + CONFLICT_SETTLE_MS,
+    },
     effects: [{ kind: "send-probe" }],
   };
+}
+
+/** The first probe may be answered before this; the two that follow are asked while we listen. */
+function listen(_settings: HolderSettings, state: HolderState, now: number): HolderStep {
+  if (state.isListening || now < state.listenAt) return { state, effects: [] };
+  return { state: { ...state, isListening: true }, effects: [{ kind: "forget-frames" }] };
 }
 
 function advanceProbe(settings: HolderSettings, state: HolderState, now: number): HolderStep {

@@ -247,8 +247,26 @@ test("frames of the former holder in the first 50 ms of a take are no conflict",
   while (!box.holding) box.run(10);
   const seen: HolderEvent = { kind: "conflict-seen", address: "10.3.3.2", mac: "02:00:00:00:00:66" };
   assert.equal(box.send(seen), []);
-  box.wait(50);
+  // Also when the process stood still meanwhile and reads them late: they are dropped before any frame counts.
+  box.wait(200);
+  assert.equal(box.send(seen), []);
+  assert.ok(kinds(box.send({ kind: "tick" })).includes("forget-frames"));
   assert.ok(kinds(box.send(seen)).includes("delete-address"));
+});
+
+test("frames of the former holder that waited unread are no answer to our probe", () => {
+  const box = createBox();
+  box.beat();
+  box.send({ kind: "leader-ready", term: 5 });
+  const seen: HolderEvent = { kind: "conflict-seen", address: "10.3.3.2", mac: "02:00:00:00:00:66" };
+  box.wait(300);
+  box.prepare();
+  box.confirm();
+  assert.equal(box.send(seen), []);
+  const effects = kinds(box.send({ kind: "tick" }));
+  assert.ok(effects.indexOf("forget-frames") >= 0);
+  assert.ok(effects.indexOf("forget-frames") < effects.indexOf("send-probe"), "the next probe is asked while we listen");
+  assert.ok(kinds(box.send(seen)).includes("alarm"));
 });
 
 test("after a pause longer than the lease, another box's frame is no conflict: it may hold the address by right", () => {
@@ -268,6 +286,7 @@ test("an answered probe withholds the claim", () => {
   const box = createBox();
   box.beat();
   box.send({ kind: "leader-ready", term: 5 });
+  box.run(210);
   box.send({ kind: "conflict-seen", address: "10.3.3.2", mac: "02:00:00:00:00:66" });
   assert.not.ok(kinds(box.run(9000).map((row) => row.effect)).includes("add-address"));
 });
