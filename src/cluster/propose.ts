@@ -50,8 +50,9 @@ export class Proposals {
           `Cannot propose ${entry.kind}: ${data.length} bytes, at most ${ENTRY_SIZE_BYTES_MAX}`,
         ),
       );
-    // All that is proposed in one turn travels to the core thread, and into the log, together.
-    if (this.#batch.length === 0) queueMicrotask(() => this.#flush());
+    // All that is proposed while this turn's events are worked off travels to the core thread, and into the log, together:
+    // each message costs both threads a wake-up, and in the core a frame to every peer.
+    if (this.#batch.length === 0) setImmediate(() => this.#flush());
     this.#batch.push({ requestId: entry.requestId, data });
     return new Promise((resolve, reject) => this.#pending.set(entry.requestId, { resolve, reject }));
   }

@@ -3,6 +3,7 @@ import { FORBIDDEN_FUNCTIONS, sqlWords } from "./sql-words.ts";
 /** Texts that were checked already, so that the check costs nothing in steady state. */
 const CACHE_ENTRIES_MAX = 1024;
 const cache = new Map<string, string | undefined>();
+const guardCache = new Map<string, string | undefined>();
 
 const FIRST_WORDS = new Set(["INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "SELECT", "CREATE", "DROP", "ALTER"]);
 
@@ -16,16 +17,28 @@ const ORDERED_AGGREGATES = new Set(["GROUP_CONCAT", "STRING_AGG", "JSON_GROUP_AR
  * them is a new feature level.
  */
 export function checkStatement(sql: string): string | undefined {
-  if (cache.has(sql)) return cache.get(sql);
-  const reason = check(sql);
-  if (cache.size >= CACHE_ENTRIES_MAX) cache.clear();
-  cache.set(sql, reason);
-  return reason;
+  return cached(cache, sql, check);
 }
 
 /** The same for a guard, which must also be a query. */
 export function checkGuard(sql: string): string | undefined {
-  const reason = checkStatement(sql);
+  return cached(guardCache, sql, checkQuery);
+}
+
+function cached(
+  known: Map<string, string | undefined>,
+  sql: string,
+  judge: (sql: string) => string | undefined,
+): string | undefined {
+  if (known.has(sql)) return known.get(sql);
+  const reason = judge(sql);
+  if (known.size >= CACHE_ENTRIES_MAX) known.clear();
+  known.set(sql, reason);
+  return reason;
+}
+
+function checkQuery(sql: string): string | undefined {
+  const reason = check(sql);
   if (reason !== undefined) return reason;
   const words = sqlWords(sql);
   if (words[0] !== "SELECT" && words[0] !== "WITH") return "a guard must be a query";

@@ -24,8 +24,11 @@ function setUp(known = new Map<string, Outcome>()) {
 
 test("what is proposed in one turn travels together", async () => {
   const { proposals, sent } = setUp();
-  const all = [proposals.propose(entry("a:1")), proposals.propose(entry("a:2"))];
+  const first = proposals.propose(entry("a:1"));
+  // Two calls of clients that came in one turn end up here one after the other, each in a microtask of its own.
   await Promise.resolve();
+  const all = [first, proposals.propose(entry("a:2"))];
+  await new Promise((resolve) => setImmediate(resolve));
   assert.equal(
     sent.map((batch) => batch.map((p) => p.requestId)),
     [["a:1", "a:2"]],
