@@ -28,6 +28,8 @@ export type FrameType = (typeof frameType)[keyof typeof frameType];
 export const SIDE_PAYLOAD_BYTES_MAX = 4096;
 /** A raft append is at most a megabyte of entries and one entry at most a megabyte; a forwarded call 4 MiB. */
 export const FRAME_BYTES_MAX = 6 * 1024 * 1024;
+/** A hello, with what a joiner asks for. Strangers may fill no more memory than that. */
+export const HELLO_BYTES_MAX = 16 * 1024;
 const HEAD_BYTES = 8;
 
 /** One frame, ready to be written. */
@@ -42,22 +44,45 @@ export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
 
 /** Cuts a byte stream into frames. Payloads are views of the received chunk where possible: copy what is kept. */
 export class FrameReader {
-  #pending: Buffer = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
+  #length = 0;
+  /** Bytes that must be there before it is worth looking: a large frame is put together once, not anew for each chunk. */
+  #needed = HEAD_BYTES;
+  #bytesMax: number;
+
+  /** `bytesMax`: the longest frame that is taken, until {@link trust}. */
+  constructor(bytesMax: number = FRAME_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** It is known who speaks: frames of any kind are taken. */
+  trust(): void {
+    this.#bytesMax = FRAME_BYTES_MAX;
+  }
 
   /** Calls `onFrame` for each whole frame. Throws `frame-invalid`: the connection is of no further use. */
   push(chunk: Buffer, onFrame: (type: FrameType, payload: Buffer) => void): void {
-    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length < this.#needed) return;
+    let bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    this.#needed = HEAD_BYTES;
     while (bytes.length >= HEAD_BYTES) {
       const length = bytes.readUInt32LE(0);
-      if (length < 1 || length > FRAME_BYTES_MAX)
-        throw new CodedError("frame-invalid", `Cannot read frame: length ${length} is not in 1 … ${FRAME_BYTES_MAX}`);
-      if (bytes.length < HEAD_BYTES + length) break;
+      if (length < 1 || length > this.#bytesMax)
+        throw new CodedError("frame-invalid", `Cannot read frame: length ${length} is not in 1 … ${this.#bytesMax}`);
+      if (bytes.length < HEAD_BYTES + length) {
+        this.#needed = HEAD_BYTES + length;
+        break;
+      }
       const body = bytes.subarray(HEAD_BYTES, HEAD_BYTES + length);
       if (crc32(body) !== bytes.readUInt32LE(4))
         throw new CodedError("frame-invalid", "Cannot read frame: CRC differs");
       onFrame(body[0] as FrameType, body.subarray(1));
       bytes = bytes.subarray(HEAD_BYTES + length);
     }
-    this.#pending = bytes.length === 0 ? bytes : Buffer.from(bytes);
+    // A copy: what is left must not keep a whole chunk in memory.
+    this.#chunks = bytes.length === 0 ? [] : [Buffer.from(bytes)];
+    this.#length = bytes.length;
   }
 }

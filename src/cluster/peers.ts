@@ -1,7 +1,7 @@
 import tls from "node:tls";
 import { assert } from "../base/assert.ts";
 import { errorChain } from "../base/error.ts";
-import { encodeFrame, FrameReader, type FrameType, frameType } from "./frame.ts";
+import { encodeFrame, FrameReader, type FrameType, frameType, HELLO_BYTES_MAX } from "./frame.ts";
 import type { ClusterId, Identity } from "./identity.ts";
 
 /** Where a member listens and how it is known. */
@@ -340,7 +340,7 @@ export class Peers {
     this.#strangers++;
     this.#incoming.add(socket);
     socket.setNoDelay(true);
-    const reader = new FrameReader();
+    const reader = new FrameReader(HELLO_BYTES_MAX);
     let from: string | undefined;
     let isAsking = false;
     const refuse = (why: string): void => {
@@ -375,6 +375,7 @@ export class Peers {
               return;
             }
             from = hello.raftId;
+            reader.trust();
             clearTimeout(timer);
             this.#strangers--;
             this.#remember(socket, hello);

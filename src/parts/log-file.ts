@@ -11,11 +11,10 @@ export interface LogFile {
 }
 
 /** Opens a log for appending. A log that cannot be written is no reason to stop: the line goes to standard error. */
-export function openLogFile(path: string): LogFile {
+export function openLogFile(path: string, bytesMax: number = BYTES_MAX): LogFile {
   let file = openSync(path, "a", 0o640);
   let size = fstatSync(file).size;
   const turn = (): void => {
-    closeSync(file);
     for (let number = KEPT; number >= 1; number--) {
       try {
         renameSync(number === 1 ? path : `${path}.${number - 1}`, `${path}.${number}`);
@@ -23,14 +22,21 @@ export function openLogFile(path: string): LogFile {
         // There are not that many yet.
       }
     }
+    // The old one is closed only when there is a new one: a number that was closed may be the database's a moment later.
+    const old = file;
     file = openSync(path, "a", 0o640);
-    size = 0;
+    size = fstatSync(file).size;
+    closeSync(old);
   };
   return {
     write: (text) => {
       const line = `${new Date().toISOString()} ${text.replaceAll("\n", "\n  ")}\n`;
       try {
-        if (size + line.length > BYTES_MAX) turn();
+        if (size + line.length > bytesMax) turn();
+      } catch {
+        // No room for another file: this one goes on.
+      }
+      try {
         size += writeSync(file, line);
       } catch {
         console.error(line.trimEnd());

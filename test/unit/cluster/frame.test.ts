@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { encodeFrame, FrameReader, frameType } from "../../../src/cluster/frame.ts";
+import { encodeFrame, FrameReader, frameType, HELLO_BYTES_MAX } from "../../../src/cluster/frame.ts";
 
 test("frames survive any cutting of the stream", () => {
   const frames = [
@@ -22,6 +22,19 @@ test("frames survive any cutting of the stream", () => {
   }
 });
 
+test("a large frame in small pieces is put together once: its cost grows with its length, not with the square of it", () => {
+  const bytes = encodeFrame(frameType.request, Buffer.alloc(4 * 1024 * 1024, 7));
+  const reader = new FrameReader();
+  let seen = 0;
+  const begun = performance.now();
+  for (let at = 0; at < bytes.length; at += 4096)
+    reader.push(bytes.subarray(at, at + 4096), (_type, payload) => {
+      seen = payload.length;
+    });
+  assert.is(seen, 4 * 1024 * 1024);
+  assert.ok(performance.now() - begun < 150, `${(performance.now() - begun).toFixed(0)} ms`);
+});
+
 test("a flipped bit ends the connection", () => {
   const frame = encodeFrame(frameType.raft, Buffer.from("payload"));
   frame[12] = (frame[12] ?? 0) ^ 1;
@@ -32,6 +45,18 @@ test("a length beyond the limit is refused before it is waited for", () => {
   const head = Buffer.alloc(8);
   head.writeUInt32LE(0x7fffffff, 0);
   assert.throws(() => new FrameReader().push(head, () => undefined), /length 2147483647/);
+});
+
+test("a stranger may fill less memory than a member", () => {
+  const large = encodeFrame(frameType.hello, Buffer.alloc(HELLO_BYTES_MAX));
+  assert.throws(() => new FrameReader(HELLO_BYTES_MAX).push(large, () => undefined), /is not in 1/);
+  const trusting = new FrameReader(HELLO_BYTES_MAX);
+  trusting.trust();
+  let seen = 0;
+  trusting.push(large, (_type, payload) => {
+    seen = payload.length;
+  });
+  assert.is(seen, HELLO_BYTES_MAX);
 });
 
 test.run();
