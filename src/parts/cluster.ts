@@ -64,8 +64,9 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
   mkdirSync(`${paths.data}/log`, { recursive: true, mode: 0o700 });
   const address = config.box.managementAddress;
   const { identity, bootstrap } = await becomeSomebody(config, events);
-  if (identity.cluster === null) throw new CodedError("identity", "This box's identity belongs to no cluster");
-  const clusterKey = readFileSync(paths.clusterKey);
+  if (identity.cluster === null)
+    throw new CodedError("identity-unreadable", "Cannot start: this box's identity belongs to no cluster");
+  const clusterKey = readClusterKey();
   const state = await openState(paths.state, { featureLevel: 1 });
 
   let membership: MembershipAt = bootstrap ?? { value: EMPTY_MEMBERSHIP, index: 0 };
@@ -175,6 +176,15 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
       await state.close();
     },
   };
+}
+
+/** Written before the identity: a box that has the one and not the other was tampered with, and no restart mends that. */
+function readClusterKey(): Uint8Array {
+  try {
+    return readFileSync(paths.clusterKey);
+  } catch (error) {
+    throw new CodedError("identity-unreadable", "Cannot start: the cluster's key cannot be read", error);
+  }
 }
 
 /** The stored identity; on an empty data directory a founder's or, with a token, a joiner's (consensus.md section 5). */
