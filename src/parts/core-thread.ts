@@ -13,7 +13,7 @@ import { setThreadPriority } from "../linux/process.ts";
 import { EMPTY_MEMBERSHIP } from "../raft/membership.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
 import { createNode } from "../raft/node.ts";
-import { INITIAL_HARD_STATE, type LogReader } from "../raft/types.ts";
+import { INITIAL_HARD_STATE, type LogEntry, type LogReader } from "../raft/types.ts";
 import { openLog } from "../store/log/log.ts";
 import type { Log } from "../store/log/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
@@ -193,7 +193,7 @@ async function start(config: CoreConfig): Promise<void> {
       },
       fatal,
       work: {
-        committed: (entries) => post({ kind: "committed", entries }),
+        committed: (entries) => post({ kind: "committed", entries: entries.map(withOwnBytes) }),
         role: (news) => post({ kind: "role", news }),
         refused: (requestIds, why) => post({ kind: "refused", requestIds, why }),
         membership: (value) => post({ kind: "membership", membership: value }),
@@ -244,6 +244,12 @@ async function probeApi(url: string): Promise<boolean> {
     // No answer is the finding, not a failure: the gate sees the silence.
     return false;
   }
+}
+
+/** Bytes that are a view of a received chunk would take the whole chunk along to the other thread (64 KiB: 23 us more). */
+function withOwnBytes(entry: LogEntry): LogEntry {
+  const { data } = entry;
+  return data.byteLength === data.buffer.byteLength ? entry : { ...entry, data: new Uint8Array(data) };
 }
 
 /** A box with a token asks through us; the work thread knows the tokens. */
