@@ -56,6 +56,11 @@ export const CHECK_SPACING_MS = 5_000;
 /** A result that is older says nothing any more; also a gap in `answeringForMs`. */
 export const READINESS_AGE_MS_MAX = 60_000;
 const ROUND_MS = 1_000;
+/**
+ * A check that failed is repeated in the next round, out of turn. A BMC that answers again within this time was busy or
+ * lost a packet: one that restarts, whose *off* would mean nothing, is silent for ten seconds and more.
+ */
+export const RESUME_MS_MAX = 5_000;
 
 /**
  * Whose turn it is at a BMC: time is cut into slots of {@link CHECK_SPACING_MS}, each slot of each host belongs to one
@@ -74,6 +79,8 @@ interface Known {
   readonly reason: string;
   readonly at: number;
   readonly answeringSinceAt: number | undefined;
+  /** It answered until this check failed: since then, if the next check shows that this was no restart. */
+  readonly resumableSinceAt: number | undefined;
 }
 
 /** Starts the checks of all hosts, one session a BMC, one host after the other's own pace. */
@@ -143,10 +150,11 @@ class Driver implements ReadinessDriver {
     for (const hostId of this.#known.keys()) if (!ids.has(hostId)) this.#known.delete(hostId);
     const now = this.#ports.clock.now();
     for (const host of hosts) {
-      const last = this.#known.get(host.hostId)?.at;
-      const isDue = last === undefined || now - last >= CHECK_SPACING_MS;
+      const known = this.#known.get(host.hostId);
+      const isDue = known === undefined || now - known.at >= CHECK_SPACING_MS;
+      const isMyTurn = known?.resumableSinceAt !== undefined || (isDue && this.#ports.isMyTurn(host.hostId));
       // Not awaited: a dead BMC takes its two seconds without holding up the others.
-      if (isDue && !host.isBusy && this.#ports.isMyTurn(host.hostId)) void this.#check(host);
+      if (isMyTurn && !host.isBusy) void this.#check(host);
     }
   }
 
@@ -178,15 +186,30 @@ class Driver implements ReadinessDriver {
         wait: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
       });
       const at = clock.now();
-      const isGap = before?.answeringSinceAt === undefined || at - before.at > READINESS_AGE_MS_MAX;
-      const answeringSinceAt = isGap ? at : before.answeringSinceAt;
-      this.#known.set(host.hostId, { check, reason: identityProblem(host.guid, check.guid), at, answeringSinceAt });
+      const answeringSinceAt = sinceWhen(before, at);
+      const reason = identityProblem(host.guid, check.guid);
+      this.#known.set(host.hostId, { check, reason, at, answeringSinceAt, resumableSinceAt: undefined });
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       const reason = errorChain(error);
-      this.#known.set(host.hostId, { check: undefined, reason, at: clock.now(), answeringSinceAt: undefined });
+      if (before?.resumableSinceAt !== undefined)
+        this.#ports.alert?.(`the BMC of host ${host.hostId} does not answer any more: ${reason}`);
+      this.#known.set(host.hostId, {
+        check: undefined,
+        reason,
+        at: clock.now(),
+        answeringSinceAt: undefined,
+        resumableSinceAt: before?.answeringSinceAt,
+      });
     }
   }
+}
+
+/** Since when a BMC that answers at `at` has done so without a restart in between. */
+function sinceWhen(before: Known | undefined, at: number): number {
+  if (before?.resumableSinceAt !== undefined && at - before.at <= RESUME_MS_MAX) return before.resumableSinceAt;
+  if (before?.answeringSinceAt === undefined || at - before.at > READINESS_AGE_MS_MAX) return at;
+  return before.answeringSinceAt;
 }
 
 function identityProblem(bound: string, read: string): string {

@@ -20,7 +20,7 @@ const DEVICE: Device = {
 const GOOD: DeviceCheck = { power: "on", guid: GUID, suite: "17", firmware: "1.0", findings: [] };
 
 /** A readiness driver whose time and BMC the test moves. */
-function bed(answer: () => Promise<DeviceCheck>, guid = GUID, isBusy = () => false) {
+function bed(answer: () => Promise<DeviceCheck>, guid = GUID, isBusy = () => false, alerts: string[] = []) {
   let now = 0;
   let checks = 0;
   let timers: { at: number; run: () => void }[] = [];
@@ -49,7 +49,7 @@ function bed(answer: () => Promise<DeviceCheck>, guid = GUID, isBusy = () => fal
     },
     unseal: (text) => text,
     alert: (text) => {
-      throw new Error(text);
+      alerts.push(text);
     },
   });
   const pass = async (ms: number) => {
@@ -73,16 +73,36 @@ test("a BMC is asked at most every five seconds", async () => {
 
 test("for how long it has answered starts again after each failure", async () => {
   let isDead = false;
-  const { driver, pass } = bed(() => (isDead ? Promise.reject(new Error("no answer")) : Promise.resolve(GOOD)));
+  const alerts: string[] = [];
+  const answer = () => (isDead ? Promise.reject(new Error("no answer")) : Promise.resolve(GOOD));
+  const { driver, pass } = bed(answer, GUID, () => false, alerts);
   await pass(70_000);
   assert.ok((driver.of(3)?.answeringForMs ?? 0) > 60_000);
   isDead = true;
   await pass(10_000);
   assert.equal([driver.of(3)?.power, driver.of(3)?.answeringForMs, driver.of(3)?.isReady], ["silent", 0, false]);
   assert.match(driver.of(3)?.reason ?? "", /no answer/);
+  assert.equal(alerts, ["the BMC of host 3 does not answer any more: no answer"]);
   isDead = false;
   await pass(10_000);
   assert.ok((driver.of(3)?.answeringForMs ?? 0) < 11_000);
+  await driver.stop();
+});
+
+test("one lost answer is repeated at once and is no restart; two are", async () => {
+  let lost = 0;
+  const alerts: string[] = [];
+  const answer = () => (lost-- > 0 ? Promise.reject(new Error("no answer")) : Promise.resolve(GOOD));
+  const { driver, pass } = bed(answer, GUID, () => false, alerts);
+  await pass(70_000);
+  lost = 1;
+  await pass(10_000);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) > 70_000, `${driver.of(3)?.answeringForMs} ms`);
+  assert.equal(alerts, []);
+  lost = 2;
+  await pass(10_000);
+  assert.ok((driver.of(3)?.answeringForMs ?? 0) < 10_000, `${driver.of(3)?.answeringForMs} ms`);
+  assert.is(alerts.length, 1);
   await driver.stop();
 });
 
