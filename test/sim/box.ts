@@ -141,6 +141,11 @@ export class SimBox {
     this.disk.kill();
   }
 
+  /** Somebody stops the daemon, or it is restarted for an update. */
+  leave(): void {
+    this.#process?.leave(() => this.kill());
+  }
+
   /** The process ends by itself, and its supervisor starts it again. */
   crash(): void {
     this.kill();

@@ -26,6 +26,8 @@ const PAUSE_IN_ROUND = 0.015;
 const PAUSE_BETWEEN_INPUTS = 0.0008;
 /** Processes that may stand still inside a call at once: the stack unwinds in order, so the outer one waits for the inner. */
 const PAUSED_CALLS_MAX = 2;
+/** core-thread.ts's own. */
+const HAND_OVER_MS = 500;
 /** Rounds that are remembered for the planted mistakes. */
 const ROUNDS_MAX = 64;
 /** From the failure of the disk to the end of the process: the other thread ends it. */
@@ -119,7 +121,10 @@ export class CoreProcess {
           }),
         fatal: (error) => this.#fatal(error),
         work: {
-          committed: (entries: readonly LogEntry[]) => this.call(() => box.committed(entries)),
+          committed: (entries: readonly LogEntry[]) =>
+            this.call(() => {
+              if (!this.#world.mutants.has("state-ahead-of-the-membership-record")) box.committed(entries);
+            }),
           role: (news) => this.call(() => this.#roleChanged(news)),
           refused: (requestIds) => this.call(() => box.refused(requestIds)),
           membership: () => undefined,
@@ -140,6 +145,28 @@ export class CoreProcess {
   end(): void {
     this.isEnded = true;
     this.#inputs.length = 0;
+  }
+
+  /** An orderly stop, step by step as core-thread.ts takes it; `ended` when the process may go. */
+  leave(ended: () => void): void {
+    let deadline = 0;
+    const look = (): void => {
+      if (this.pump.isHandingOn && this.#box.localNow < deadline) {
+        this.#world.after(2, "leaving", () => this.input(look));
+        return;
+      }
+      this.pump.stop();
+      this.holder.stop();
+      this.#world.after(20, "stopped", () => {
+        if (!this.isEnded) ended();
+      });
+    };
+    this.input(() => {
+      this.pump.leave();
+      deadline = this.#box.localNow + HAND_OVER_MS;
+      if (this.pump.isHandingOn) this.#world.count("leaders that hand on at a stop");
+      look();
+    });
   }
 
   /** Something happens to the process: in its turn, after everything that happened before. */
@@ -287,6 +314,7 @@ export class CoreProcess {
       send: (to, _channel, type, payload) =>
         this.call(() => {
           if (!this.#members.has(to)) return false;
+          if (type === frameType.members && this.#world.mutants.has("missed-members-never-told")) return true;
           let isTimeoutNow = false;
           if (type === frameType.raft) {
             const message = decodeMessage(payload);
@@ -414,6 +442,8 @@ export class CoreProcess {
         const ready = core.ready();
         if (ready === undefined) return undefined;
         this.#judge(() => box.ready(ready));
+        if (mutants.has("state-ahead-of-the-membership-record") && ready.committedEntries.length > 0)
+          box.committed(ready.committedEntries);
         if (mutants.has("vip-before-noop") && ready.softState?.role === "leader") this.#leadEarly(ready);
         return mutants.has("lease-resumed-after-transfer") ? { ...ready, releaseLease: false } : ready;
       },

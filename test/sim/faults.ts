@@ -36,6 +36,7 @@ export class Faults implements Component {
     else if (dice === 2 && faults.oneWayCuts) this.#cutOneWay(stage);
     else if (dice === 3) stage.network.heal();
     else if (dice === 4 && faults.kills) this.#take(stage, this.#victim(stage), "kill");
+    else if (dice === 8 && faults.kills) this.#stop(stage, this.#victim(stage));
     else if (dice === 5 && faults.powerCuts) this.#take(stage, this.#victim(stage), "power");
     else if (dice === 6 && faults.powerCuts && this.#random.chance(0.3)) this.#blackout(stage);
     else if (dice === 7 && faults.pauses) this.#victim(stage).pause(10 + this.#random.fraction() ** 2 * 10_000);
@@ -58,6 +59,19 @@ export class Faults implements Component {
     const downMs = this.#random.chance(0.5) ? this.#random.fraction() * 60 : this.#random.fraction() * 2500;
     world.after(downMs, "start", () => {
       if (!box.isUp) box.start();
+    });
+  }
+
+  #stop(stage: Stage, box: SimBox): void {
+    if (!box.isUp) return;
+    const { world } = stage;
+    world.count("orderly stops");
+    world.trace(() => `${box.id} is stopped`);
+    box.leave();
+    // Whatever it still waited for, its supervisor does not.
+    world.after(1000 + this.#random.fraction() * 1500, "start", () => {
+      if (box.isUp) box.kill();
+      box.start();
     });
   }
 

@@ -6,6 +6,8 @@ export type PartMutant =
   | "retried-write-without-its-key"
   | "step-down-reported-as-failed"
   | "log-answers-before-the-sync"
+  | "state-ahead-of-the-membership-record"
+  | "missed-members-never-told"
   | "vip-before-noop"
   | "lease-renewed-by-remaining-time"
   | "lease-counted-from-the-answer"
@@ -44,6 +46,8 @@ export const MUTANTS: readonly Mutant[] = [
   "retried-write-without-its-key",
   "step-down-reported-as-failed",
   "log-answers-before-the-sync",
+  "state-ahead-of-the-membership-record",
+  "missed-members-never-told",
   "vip-before-noop",
   "lease-renewed-by-remaining-time",
   "lease-counted-from-the-answer",
