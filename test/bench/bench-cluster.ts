@@ -2,9 +2,10 @@
 import { cpSync, existsSync, rmSync } from "node:fs";
 import { addHosts, type BoxStatus, endpoint, formCluster, statusOf, until } from "../support/demo/bootstrap.ts";
 import { RackClient } from "../support/demo/client.ts";
-import { nodeDataDirectory } from "../support/rack/place.ts";
+import { nodeDataDirectory, placeOf } from "../support/rack/place.ts";
 import { type Rack, type RackNode, upRack } from "../support/rack/rack.ts";
 import type { Profile } from "../support/rack/state.ts";
+import { down } from "../support/rack/up.ts";
 
 /** Names of racks hold eight letters; a person's rack and the tests' have other ones. */
 const RACK = "bench";
@@ -39,27 +40,37 @@ export function withPeerRack<T>(body: (rack: Rack) => Promise<T>): Promise<T> {
   return withRack(PEER_RACK, { profile: "default", hosts: 0, bare: true }, body);
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** A bench that is interrupted leaves none of them behind. */
+const racksUp = new Set<Rack>();
+
+function endAll(): void {
+  Promise.allSettled([...racksUp].map((rack) => rack.down())).then(
+    () => process.exit(130),
+    () => process.exit(131),
+  );
+}
+
 async function withRack<T>(
   name: string,
   size: { readonly profile: Profile; readonly hosts: number; readonly bare: boolean },
   body: (rack: Rack) => Promise<T>,
 ): Promise<T> {
+  // A bench that was killed may have left its own.
+  await down(placeOf(name));
   const rack = await upRack({ name, boxes: 3, tier: "fast", ...size });
-  const end = (): void => {
-    rack.down().then(
-      () => process.exit(130),
-      () => process.exit(131),
-    );
-  };
-  process.once("SIGINT", end).once("SIGTERM", end);
+  const isFirst = racksUp.size === 0;
+  racksUp.add(rack);
+  if (isFirst) for (const signal of SIGNALS) process.once(signal, endAll);
   try {
     return await body(rack);
   } catch (error) {
     keepLogs(rack);
     throw error;
   } finally {
-    process.off("SIGINT", end).off("SIGTERM", end);
     await rack.down();
+    racksUp.delete(rack);
+    if (racksUp.size === 0) for (const signal of SIGNALS) process.off(signal, endAll);
   }
 }
 
