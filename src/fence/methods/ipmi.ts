@@ -56,7 +56,7 @@ export function createIpmiMethod(options: IpmiMethodOptions = {}): FenceMethod {
         return new IpmiPowerSession(session, context, guid, was);
       } catch (error) {
         void session.close();
-        throw asMethodError(error, `read ${place(context)}`);
+        throw asMethodError(error, `read ${place(context)}`, context.mayChangePower);
       }
     },
     check: (context) => check(context, options, suiteZero),
@@ -97,7 +97,7 @@ class IpmiPowerSession implements PowerSession {
         await wait(Math.max(POLL_MS, nextReadInMs(reads, now())));
       }
     } catch (error) {
-      throw asMethodError(error, `power off by ${place(this.#context)}`);
+      throw asMethodError(error, `power off by ${place(this.#context)}`, this.#context.mayChangePower);
     }
     throw new CodedError(
       METHOD_ERROR.failed,
@@ -218,7 +218,7 @@ async function connect(
       ...guarded,
     });
   } catch (error) {
-    throw asMethodError(error, `log in to ${place(context)}`);
+    throw asMethodError(error, `log in to ${place(context)}`, guarded.beforeSend);
   }
 }
 
@@ -239,12 +239,19 @@ function place({ device }: Pick<MethodContext, "device">): string {
   return `${device.address}:${device.port}`;
 }
 
-function asMethodError(error: unknown, action: string): CodedError {
+/**
+ * What was not sent for want of the lease is tried again at once and in silence. A kernel that refuses although the lease is held
+ * will do so again: a route by another interface than the gated ones, a packet filter of somebody else. That is a failure to be told.
+ */
+export function asMethodError(error: unknown, action: string, mayChangePower?: () => boolean): CodedError {
   if (error instanceof CodedError) return error;
-  const isUnsent =
-    error instanceof IpmiError &&
-    !error.wasSent &&
-    (error.code === "refused-by-caller" || error.code === "refused-by-kernel");
-  const code = isUnsent ? METHOD_ERROR.lease : METHOD_ERROR.failed;
+  const isUnsent = error instanceof IpmiError && !error.wasSent;
+  const isByKernel = isUnsent && error.code === "refused-by-kernel";
+  if (isByKernel && mayChangePower?.() === true) {
+    const why = "the kernel lets no power command out there; is BMC_INTERFACE the interface that leads to it?";
+    return new CodedError(METHOD_ERROR.failed, `Cannot ${action}: ${why}`, error);
+  }
+  const isLease = isByKernel || (isUnsent && error.code === "refused-by-caller");
+  const code = isLease ? METHOD_ERROR.lease : METHOD_ERROR.failed;
   return new CodedError(code, `Cannot ${action}: ${errorChain(error)}`, error);
 }

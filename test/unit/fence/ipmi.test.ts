@@ -2,9 +2,10 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { CodedError } from "../../../src/base/error.ts";
 import type { Device } from "../../../src/fence/configuration.ts";
-import { createIpmiMethod, GUARDED_PORTS } from "../../../src/fence/methods/ipmi.ts";
+import { asMethodError, createIpmiMethod, GUARDED_PORTS } from "../../../src/fence/methods/ipmi.ts";
 import { METHOD_ERROR, type MethodContext } from "../../../src/fence/methods/types.ts";
 import { type Bmc, type BmcOptions, createBmc } from "../../../src/node-ipmi/bmc/bmc.ts";
+import { IpmiError } from "../../../src/node-ipmi/errors.ts";
 
 const ADDRESS = "127.0.0.1";
 // Not symmetric: the fault "wrong-guid" turns all bits, which makes the reversed order of 0011…eeff.
@@ -182,5 +183,14 @@ test("a check logs in from ordinary ports and changes nothing", () =>
     assert.equal(bmc.chassis.changes, []);
     for (const port of ports) assert.ok(port < GUARDED_PORTS.first || port > GUARDED_PORTS.last);
   }));
+
+test("a kernel that refuses under a held lease is a failure that is told; without the lease it is tried again", () => {
+  const refused = new IpmiError("refused-by-kernel", "Cannot send");
+  const told = asMethodError(refused, "log in", () => true);
+  assert.is(told.code, METHOD_ERROR.failed);
+  assert.match(told.message, /BMC_INTERFACE/);
+  assert.is(asMethodError(refused, "log in", () => false).code, METHOD_ERROR.lease);
+  assert.is(asMethodError(new IpmiError("refused-by-caller", "no"), "log in", () => true).code, METHOD_ERROR.lease);
+});
 
 test.run();
