@@ -70,9 +70,9 @@ async function main(): Promise<void> {
         () => undefined,
       );
     },
-    verdicts: (from, payload) => {
+    verdicts: (from, payload, ageMs) => {
       const serverId = cluster.membership().members.find((member) => member.raftId === from)?.serverId;
-      if (serverId !== undefined) hosts?.monitor.take(serverId, payload);
+      if (serverId !== undefined) hosts?.monitor.take(serverId, payload, performance.now() - ageMs);
     },
     coreAlive: () => checkIn.coreAlive(),
     fatal: end,

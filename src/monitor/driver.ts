@@ -125,8 +125,9 @@ export class MonitorDriver {
   }
 
   /**
-   * Takes another box's payload. `sentAt` is when the heartbeat that it answers was sent, by {@link MonitorPorts.now}: the verdicts
-   * are at most that old. Without it they are taken to be of now.
+   * Takes another box's payload. `sentAt` is when it came to this box, by {@link MonitorPorts.now}; it may have waited here for this
+   * thread. Without it the verdicts are taken to be of now. They were written some 100 ms earlier (a heartbeat, and the interval in
+   * which a box renews them): answers look that much younger than they are, which only ever makes a host look alive.
    */
   take(boxId: number, payload: Uint8Array, sentAt: number = this.#ports.now()): void {
     assert(boxId !== this.#options.boxId, "a box does not report to itself");

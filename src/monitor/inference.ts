@@ -75,7 +75,10 @@ export function infer(
     ({ report, verdict }) => voters.includes(report.boxId) && verdict.counts && isSilent(verdict),
   );
   const majority = Math.floor(voters.length / 2) + 1;
-  const hidden = reports.filter((report) => report.isTruncated && !report.verdicts.has(hostId));
+  // Only what was said just now: the last report of a box that has left the cluster must not hide a host for ever.
+  const hidden = reports.filter(
+    (report) => report.isTruncated && !report.verdicts.has(hostId) && now - report.writtenAt <= REPORT_AGE_MS_MAX,
+  );
   if (witnesses.length < majority || hidden.length > 0) {
     return { kind: "undecided", reason: undecidedReason(hostId, voters, reports, isSilent, now, majority) };
   }

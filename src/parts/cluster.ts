@@ -27,7 +27,8 @@ export interface ClusterEvents {
   forwarded(from: string, body: Uint8Array): Promise<Uint8Array>;
   /** This box's part in the cluster has changed, or its own term's entry was applied. */
   roleChanged(role: BoxRole): void;
-  verdicts(from: string, payload: Uint8Array): void;
+  /** `ageMs`: how long ago it came to this box. */
+  verdicts(from: string, payload: Uint8Array, ageMs: number): void;
   coreAlive(): void;
   /** `code` as in CodedError, "" for other errors. */
   fatal(why: string, code: string): void;
@@ -88,6 +89,8 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     committed: (entries) => feed.push(entries),
     role: setRole,
     membership: (value) => {
+      if (has(membership, identity.raftId) && !has(value, identity.raftId))
+        events.log("this box was removed from its cluster: it is no member any more until it is wiped and joins again");
       membership = value;
     },
     side: events.verdicts,
@@ -230,6 +233,10 @@ function saveBootstrap(membership: MembershipAt): void {
 
 function readBootstrap(): MembershipAt | undefined {
   return existsSync(bootstrapPath) ? (JSON.parse(readFileSync(bootstrapPath, "utf8")) as MembershipAt) : undefined;
+}
+
+function has(membership: MembershipAt, raftId: string): boolean {
+  return membership.value.members.some((member) => member.raftId === raftId);
 }
 
 function text(body: Uint8Array, from = 1): string {

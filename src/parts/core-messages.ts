@@ -66,7 +66,8 @@ export type FromCore =
   | { readonly kind: "role"; readonly news: RoleNews }
   | { readonly kind: "refused"; readonly requestIds: readonly string[]; readonly why: "not-leader" | "busy" }
   | { readonly kind: "membership"; readonly membership: MembershipAt }
-  | { readonly kind: "side"; readonly from: string; readonly payload: Uint8Array }
+  /** `at`: when it came, CLOCK_MONOTONIC_RAW ms: a work thread that stood still must not take what waited for news. */
+  | { readonly kind: "side"; readonly from: string; readonly payload: Uint8Array; readonly at: number }
   | { readonly kind: "request"; readonly from: string; readonly id: number; readonly body: Uint8Array }
   | {
       readonly kind: "response";

@@ -19,6 +19,7 @@ import type { Log } from "../store/log/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
 import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
 import { createGate } from "./gate.ts";
+import { createSideAge } from "./side-age.ts";
 
 declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void) | null };
 
@@ -33,6 +34,9 @@ function post(message: FromCore): void {
   self.postMessage(message);
 }
 
+const clock = createClock();
+/** How old this box's verdicts are: when its work thread stands still, they are not said any more. */
+const side = createSideAge(() => clock.monotonicRaw());
 let pump: Pump | undefined;
 let stopAll: (() => Promise<void>) | undefined;
 let releaseAll: (() => void) | undefined;
@@ -71,6 +75,7 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
       running.response(message.to, message.id, message.ok, message.body);
       return;
     case "side":
+      side.renewed();
       running.setSide(message.payload);
       return;
     case "change-membership":
@@ -97,7 +102,6 @@ let vipStatus: (() => HolderStatus) | undefined;
 async function start(config: CoreConfig): Promise<void> {
   // Ahead of the work thread when both want the processor: a heartbeat must not wait for a page of HTML.
   setThreadPriority(-10);
-  const clock = createClock();
   const now = (): number => clock.monotonicRaw();
   const profile = config.vip.isFast ? "fast" : "default";
   const until = new Float64Array(config.lease);
@@ -197,7 +201,7 @@ async function start(config: CoreConfig): Promise<void> {
         role: (news) => post({ kind: "role", news }),
         refused: (requestIds, why) => post({ kind: "refused", requestIds, why }),
         membership: (value) => post({ kind: "membership", membership: value }),
-        side: (from, payload) => post({ kind: "side", from, payload }),
+        side: (from, payload) => post({ kind: "side", from, payload, at: now() }),
         request: (from, id, body) => post({ kind: "request", from, id, body }),
         response: (from, id, ok, body) => post({ kind: "response", from, id, ok, body }),
         log: (text) => post({ kind: "log", text }),
@@ -206,7 +210,10 @@ async function start(config: CoreConfig): Promise<void> {
     { membership, commit: recovered.commit, applied: config.applied },
   );
   pump = running;
-  const ticker = setInterval(() => running.tick(), TICK_MS[profile]);
+  const ticker = setInterval(() => {
+    if (side.isOver()) running.setSide(new Uint8Array(0));
+    running.tick();
+  }, TICK_MS[profile]);
   const prober = setInterval(() => {
     probeApi(config.apiUrl).then((isAnswered) => {
       if (isAnswered) gate.apiAnswered();

@@ -14,7 +14,8 @@ export interface CoreEvents {
   committed(entries: readonly LogEntry[]): void;
   role(news: RoleNews): void;
   membership(membership: MembershipAt): void;
-  side(from: string, payload: Uint8Array): void;
+  /** `ageMs`: how long ago it came to this box. */
+  side(from: string, payload: Uint8Array, ageMs: number): void;
   request(from: string, body: Uint8Array): Promise<Uint8Array>;
   join(request: JoinRequest): Promise<unknown>;
   alive(): void;
@@ -149,7 +150,7 @@ export class Core {
         this.#events.membership(message.membership);
         return;
       case "side":
-        this.#events.side(message.from, message.payload);
+        this.#events.side(message.from, message.payload, Math.max(0, this.#clock.monotonicRaw() - message.at));
         return;
       case "request":
         this.#events.request(message.from, message.body).then(

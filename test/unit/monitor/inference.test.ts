@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type BoxReport, type HostInference, infer } from "../../../src/monitor/inference.ts";
+import { type BoxReport, type HostInference, infer, REPORT_AGE_MS_MAX } from "../../../src/monitor/inference.ts";
 import { DEFAULT_LIMITS, type HostVerdict } from "../../../src/monitor/machine.ts";
 
 const HOST = 7;
@@ -189,6 +189,9 @@ test("a box whose report had no room for the host blocks the verdict, as it may 
   const blind: BoxReport = { boxId: 3, writtenAt: NOW, verdicts: new Map(), isTruncated: true };
   const reports = [report({ box: 1, quiet: 9000 }), report({ box: 2, quiet: 9000 }), blind];
   assert.is(infer(HOST, THREE, reports, DEFAULT_LIMITS, NOW).kind, "undecided");
+  const gone = { ...blind, writtenAt: NOW - REPORT_AGE_MS_MAX - 1 };
+  const without = [...reports.slice(0, 2), gone];
+  assert.is(infer(HOST, THREE, without, DEFAULT_LIMITS, NOW).kind, "down", "but not when it has left");
 });
 
 test.run();
