@@ -75,6 +75,8 @@ const SILENCE_MS = 1500;
 const ALIVE_MS = 1000;
 /** Connections that have not said who they are, or ask to join. Members have two each; the rest is anybody. */
 const STRANGERS_MAX = 32;
+/** We can speak for so long to a box that was removed, ms: what it asked for before is answered, and it hears of it. */
+const LINGER_MS = 1000;
 /** A joiner's connection stays until the leader has changed the membership, or could not. */
 const JOIN_TIMEOUT_MS = 20_000;
 /** Beyond this, frames for a slow peer are dropped; Raft sends again. */
@@ -226,6 +228,7 @@ export class Peers {
   readonly #links = new Map<string, Record<Channel, Link>>();
   /** By raft id: its present life, and when each of its connections was last heard. */
   readonly #lives = new Map<string, { readonly nonce: string; readonly sockets: Map<tls.TLSSocket, number> }>();
+  readonly #lingering = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #incoming = new Set<tls.TLSSocket>();
   #strangers = 0;
   readonly #server: tls.Server;
@@ -263,17 +266,20 @@ export class Peers {
       if (next !== undefined && next.address === member.address && next.certificateHash === member.certificateHash)
         continue;
       this.#members.delete(raftId);
-      const links = this.#links.get(raftId);
-      links?.control.stop();
-      links?.bulk.stop();
-      this.#links.delete(raftId);
-      if (next !== undefined && next.certificateHash === member.certificateHash) continue;
-      // Who is no member any more is not listened to either.
+      if (next !== undefined) this.#hangUp(raftId);
+      else
+        this.#lingering.set(
+          raftId,
+          setTimeout(() => this.#hangUp(raftId), LINGER_MS),
+        );
+      if (next?.certificateHash === member.certificateHash) continue;
+      // Who is no member any more is not listened to.
       this.#cut(raftId);
       this.#refusals.delete(raftId);
     }
     for (const member of wanted.values()) {
       if (this.#members.has(member.raftId)) continue;
+      this.#hangUp(member.raftId);
       this.#members.set(member.raftId, member);
       this.#links.set(member.raftId, {
         control: new Link(this, member, "control"),
@@ -296,15 +302,13 @@ export class Peers {
 
   /** The raft ids of the peers that we can send to now. */
   reachable(): string[] {
-    return [...this.#links].filter(([, links]) => links.control.isUp && links.bulk.isUp).map(([raftId]) => raftId);
+    return [...this.#links]
+      .filter(([raftId, links]) => this.#members.has(raftId) && links.control.isUp && links.bulk.isUp)
+      .map(([raftId]) => raftId);
   }
 
   stop(): void {
-    for (const links of this.#links.values()) {
-      links.control.stop();
-      links.bulk.stop();
-    }
-    this.#links.clear();
+    for (const raftId of [...this.#links.keys()]) this.#hangUp(raftId);
     for (const socket of this.#incoming) socket.destroy();
     this.#server.close();
   }
@@ -326,6 +330,17 @@ export class Peers {
     this.#refusals.delete(member.raftId);
   }
 
+  /** Ends what we say to a box. */
+  #hangUp(raftId: string): void {
+    clearTimeout(this.#lingering.get(raftId));
+    this.#lingering.delete(raftId);
+    const links = this.#links.get(raftId);
+    links?.control.stop();
+    links?.bulk.stop();
+    this.#links.delete(raftId);
+  }
+
+  /** Ends what a box says to us. */
   #cut(raftId: string): void {
     for (const socket of this.#lives.get(raftId)?.sockets.keys() ?? []) socket.destroy();
     this.#lives.delete(raftId);

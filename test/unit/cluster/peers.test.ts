@@ -167,6 +167,20 @@ test("a box that was removed is not listened to any more", async () => {
   b.peers.stop();
 });
 
+test("a box that was removed is still told what it asked for, for a moment", async () => {
+  const [a, b] = [await box(), await box()];
+  a.peers.setMembers([member(b)]);
+  b.peers.setMembers([member(a)]);
+  await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
+  a.peers.setMembers([]);
+  assert.equal(a.peers.reachable(), [], "it counts as a member no more");
+  assert.ok(say(a, b, "you were removed"));
+  await until("it hears that", () => b.heard.some((h) => h.text === "you were removed"));
+  await until("the last connection ends", () => !say(a, b, "still there?"));
+  a.peers.stop();
+  b.peers.stop();
+});
+
 test("a stranger's higher generation is not believed", async () => {
   const [a, stranger] = [await box(), await box({ generation: 9 })];
   stranger.peers.setMembers([member(a)]);
