@@ -271,7 +271,8 @@ export class Checks {
   leases(box: SimBox): void {
     if (!box.hasLease) return;
     for (const other of this.#boxes()) {
-      demand(other === box || !other.hasLease, "one lease at every instant", () => `${box.id} and ${other.id}`);
+      const isLeased = other !== box && (other.hasLease || other.kernel.passesPower);
+      demand(!isLeased, "one lease at every instant", () => `${box.id} and ${other.id}`);
     }
   }
 
@@ -284,7 +285,7 @@ export class Checks {
   holders(box: SimBox): void {
     if (box.kernel.passesPower) {
       for (const other of this.#boxes()) {
-        const isOther = other !== box && other.kernel.passesPower;
+        const isOther = other !== box && (other.kernel.passesPower || other.hasLease);
         demand(!isOther, "one power gate open at every instant", () => `${box.id} and ${other.id}`);
       }
     }
