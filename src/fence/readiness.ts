@@ -193,7 +193,7 @@ class Driver implements ReadinessDriver {
       if (this.#abort.signal.aborted) return;
       const reason = errorChain(error);
       if (before?.resumableSinceAt !== undefined)
-        this.#ports.alert?.(`the BMC of host ${host.hostId} does not answer any more: ${reason}`);
+        this.#ports.alert?.(`the BMC of host ${host.hostId} cannot be used any more: ${reason}`);
       this.#known.set(host.hostId, {
         check: undefined,
         reason,

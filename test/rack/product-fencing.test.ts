@@ -104,15 +104,20 @@ const isRecovered = async (vm: StartedVm): Promise<void> => {
 
 /** Plugged in, switched on, MONITORED, with no open record and a BMC that is ready. */
 const isBack = async (): Promise<void> => {
-  await victim.bmcFault("none");
   await victim.heal();
-  await victim.powerOn();
+  const isClosed = async (): Promise<string | undefined> => {
+    // It may have been powered off by right while it was on its way back.
+    if (!victim.isOn()) await victim.powerOn();
+    const record = await fenceOf(stage, victim.name);
+    return record?.state === "CLOSED" || record?.state === "HEALTHY" ? undefined : JSON.stringify(record);
+  };
+  await level(stage, "the victim's record is closed", HEAL_MS, isClosed);
+  // Not before: a BMC that can be reached again ends a host that nobody hears yet.
+  await victim.bmcFault("none");
   await level(stage, "the victim is in service again", HEAL_MS, async () => {
     const state = tag(await hostInfo(), "STATE");
-    const record = await fenceOf(stage, victim.name);
     const ready = (await statusOf(stage.client))?.readiness.find((one) => one.hostId === VICTIM)?.isReady;
-    const isOpen = record !== undefined && record.state !== "CLOSED" && record.state !== "HEALTHY";
-    return state === "2" && !isOpen && ready === true ? undefined : `${state} ${record?.state} ${ready}`;
+    return state === "2" && ready === true ? await isClosed() : `${state} ${ready}`;
   });
 };
 

@@ -82,7 +82,7 @@ test("for how long it has answered starts again after each failure", async () =>
   await pass(10_000);
   assert.equal([driver.of(3)?.power, driver.of(3)?.answeringForMs, driver.of(3)?.isReady], ["silent", 0, false]);
   assert.match(driver.of(3)?.reason ?? "", /no answer/);
-  assert.equal(alerts, ["the BMC of host 3 does not answer any more: no answer"]);
+  assert.equal(alerts, ["the BMC of host 3 cannot be used any more: no answer"]);
   isDead = false;
   await pass(10_000);
   assert.ok((driver.of(3)?.answeringForMs ?? 0) < 11_000);
