@@ -27,6 +27,7 @@ import { isResubmitHook, parseHostErrorArguments, RECOVERY_OPTIONS_DEFAULT } fro
 import type { LostHost } from "../vmha/ports.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Hosts } from "./hosts.ts";
+import { judgementOf, noteLevel, powerNews, type Seen, seenNothing } from "./judgement.ts";
 import type { Seal } from "./seal.ts";
 
 /** What fencing and recovery want of the hosts; parts/hosts.ts has more. */
@@ -49,17 +50,6 @@ const clock: Clock = {
     return () => clearTimeout(timer);
   },
 };
-
-/** What is remembered of a host for its judgement while this box leads. */
-interface Seen {
-  lastAnswerAt: number | undefined;
-  suspectWallAt: number | undefined;
-  downWallAt: number | undefined;
-  lastAnswerWallAt: number | undefined;
-  /** When this box applied the present OFF_SENT, or began to lead if that was before. */
-  offSentAt: number | undefined;
-  offSentKey: string;
-}
 
 /** Readiness of the BMCs on every box; on the leader, fencing and recovery. */
 export class Fencing {
@@ -114,7 +104,7 @@ export class Fencing {
 
   /** The power that the host's BMC reads now, asked out of turn: also how a box that hears no host knows that it is not itself cut off. */
   async bmcPower(hostId: number): Promise<"on" | "off" | undefined> {
-    const power = (await this.readiness.probe(hostId))?.power;
+    const power = powerNews(await this.readiness.probe(hostId));
     return power === "on" || power === "off" ? power : undefined;
   }
 
@@ -187,79 +177,19 @@ export class Fencing {
 
   /** A host's level changed, or was said again. */
   onLevel(level: HostLevel): void {
-    const seen = this.#seenOf(level.hostId);
-    const { inference } = level;
-    const wall = Date.now();
-    if (inference.kind === "up") {
-      const answeredAt = clock.now() - inference.answerAgeMs;
-      if (answeredAt > (seen.lastAnswerAt ?? 0)) seen.lastAnswerAt = answeredAt;
-      seen.lastAnswerWallAt = wall - Math.round(inference.answerAgeMs);
-      seen.suspectWallAt = undefined;
-      seen.downWallAt = undefined;
-    } else {
-      seen.suspectWallAt ??= wall;
-      if (inference.kind === "down" || inference.kind === "isolated") seen.downWallAt ??= wall;
-    }
+    noteLevel(this.#seenOf(level.hostId), level, clock.now(), clock.wall());
     this.#fence?.wake();
   }
 
   #judgement(hostId: number): HostJudgement {
     const level = this.#hosts?.monitor.levels().find((one) => one.hostId === hostId);
-    const seen = this.#seenOf(hostId);
-    const view = this.#hosts?.view(hostId);
-    const base = {
-      lastAnswerAt: seen.lastAnswerAt,
-      isAnswerAfterOff:
-        seen.offSentAt !== undefined && seen.lastAnswerAt !== undefined && seen.lastAnswerAt > seen.offSentAt,
-      bootId: view?.bootId ?? "",
-      domains: view?.domains,
-      marks: {
-        ...(seen.lastAnswerWallAt === undefined ? {} : { lastAnswerAt: seen.lastAnswerWallAt }),
-        ...(seen.suspectWallAt === undefined ? {} : { suspectAt: seen.suspectWallAt }),
-        ...(seen.downWallAt === undefined ? {} : { agreedAt: seen.downWallAt }),
-      },
-    };
-    const known = this.readiness.of(hostId)?.power ?? "unknown";
-    if (level === undefined)
-      return { ...base, verdict: "unknown", downSinceAt: undefined, bmcPower: known, storage: "none", evidence: [] };
-    const { inference } = level;
-    if (inference.kind === "up")
-      return { ...base, verdict: "alive", downSinceAt: undefined, bmcPower: known, storage: "none", evidence: [] };
-    if (inference.kind === "undecided")
-      return {
-        ...base,
-        verdict: "suspect",
-        downSinceAt: undefined,
-        bmcPower: known,
-        storage: "none",
-        evidence: [inference.reason],
-      };
-    const { evidence } = inference;
-    const silence = evidence.silentMs === null ? "never heard" : `silent for ${Math.round(evidence.silentMs)} ms`;
-    return {
-      ...base,
-      verdict: inference.kind,
-      downSinceAt: level.since,
-      bmcPower: evidence.bmc === "unknown" ? known : evidence.bmc,
-      storage: evidence.storage === "beating" ? "beating" : evidence.storage === "stopped" ? "missed-two" : "none",
-      evidence: [
-        `${silence} to boxes ${evidence.boxes.join(", ")} of ${evidence.votersInForce} voters`,
-        `BMC: ${evidence.bmc}; storage heartbeat: ${evidence.storage}`,
-      ],
-    };
+    return judgementOf(level, this.#seenOf(hostId), this.#hosts?.view(hostId), this.readiness.of(hostId));
   }
 
   #seenOf(hostId: number): Seen {
     let seen = this.#seen.get(hostId);
     if (seen === undefined) {
-      seen = {
-        lastAnswerAt: undefined,
-        suspectWallAt: undefined,
-        downWallAt: undefined,
-        lastAnswerWallAt: undefined,
-        offSentAt: undefined,
-        offSentKey: "",
-      };
+      seen = seenNothing();
       this.#seen.set(hostId, seen);
     }
     return seen;
