@@ -53,7 +53,7 @@ export async function bench(options: { runs?: number; log: (line: string) => voi
           await freeze(peer, false);
           await freeze(cluster.rack, true);
           try {
-            const url = `http://${etcd.address}:2379/v3/kv/put`;
+            const url = `http://${etcd.address}:2379/etcdserverpb.KV/Put`;
             theirs.push(pointOf(await load(peer, { ...common, kind: "etcd", url, firstSequence: sequence })));
           } finally {
             await freeze(cluster.rack, false);
