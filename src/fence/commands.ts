@@ -15,6 +15,7 @@ import {
   text,
   type WriteCommand,
 } from "../one/method.ts";
+import type { Query } from "../one/query.ts";
 import { CODE, noSuch, notAllowed, type Refusal, refusal } from "../one/refusal.ts";
 import { domainsOf } from "./configuration.ts";
 import { compareGuid, isPlaceholderGuid, normalizeGuid } from "./identity.ts";
@@ -62,8 +63,14 @@ const bindHost: WriteCommand = {
   kind: "write",
   result: (args) => int(args, 0),
   key: (args) => `host:${int(args, 0)}`,
-  reads: (args) => [hostById(int(args, 0)), allBindings()],
+  reads: (args) => [hostById(int(args, 0)), bindingsOfHosts],
   plan: (rows, args, caller) => bind(caller, first(rows, 0), all(rows, 1), int(args, 0), text(args, 1), text(args, 2)),
+};
+
+/** A host that was deleted and added again has another number: its BMC is not bound to anybody any more. */
+const bindingsOfHosts: Query<BindingRow> = {
+  sql: allBindings().sql.replace("ORDER BY", "WHERE host_id IN (SELECT id FROM host) ORDER BY"),
+  values: [],
 };
 
 const fenceStatus: ReadCommand = {
@@ -192,6 +199,7 @@ function bind(
       { sql: "SELECT count(*) FROM host WHERE id=?", values: [hostId], expect: [[1]], why: `host ${hostId} is gone` },
     ],
     statements: [
+      statement("DELETE FROM fence_binding WHERE host_id NOT IN (SELECT id FROM host)"),
       statement(
         "INSERT INTO fence_binding(host_id,guid,uuid,bound_by) VALUES(?,?,?,?) ON CONFLICT(host_id) DO UPDATE SET guid=excluded.guid,uuid=excluded.uuid,bound_by=excluded.bound_by",
         hostId,

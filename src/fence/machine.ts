@@ -126,6 +126,8 @@ export const SETTLE_MS = COMMAND_DEADLINE_MS + 5_000;
 /** A standing hold or failure is told again this often. */
 export const ALERT_EVERY_MS = 60_000;
 const TELL_AGAIN_MS = 10_000;
+/** The last beat before the off counts as news for 2.5 s; a heartbeat that lasts longer than this is one of a host that runs. */
+const BEATS_ON_MS = 10_000;
 /** The longest pause between two rounds of tries. */
 export const BACK_OFF_MS_MAX = 60_000;
 const BACK_OFF_MS_FIRST = 1_000;
@@ -291,7 +293,7 @@ function whenPoweringOff(state: FenceState, look: Look, record: FenceRow, now: n
       ? throughGates(quiet(state), look, record, now, false)
       : quiet(state);
   }
-  if (state.proofs !== undefined) return whenProofInHand(state, look, record, state.proofs);
+  if (state.proofs !== undefined) return whenProofInHand(state, look, record, state.proofs, now);
   if (state.failure !== undefined) return nextLevel(state, look, record, state.failure);
   if (!state.isSessionOpen) {
     // Verdict `suspect` here means that the evidence weakened: wait, send nothing.
@@ -312,8 +314,13 @@ function whenPoweringOff(state: FenceState, look: Look, record: FenceRow, now: n
 }
 
 /** The BMC says off. Where a storage heartbeat exists, it must have missed two beats as well. */
-function whenProofInHand(state: FenceState, look: Look, record: FenceRow, proofs: readonly Proof[]): Step {
-  if (look.judgement.storage === "beating" || look.judgement.verdict === "unknown") return quiet(state);
+function whenProofInHand(state: FenceState, look: Look, record: FenceRow, proofs: readonly Proof[], now: number): Step {
+  if (look.judgement.verdict === "unknown") return quiet(state);
+  if (look.judgement.storage === "beating") {
+    if (now - (state.firstOffAt ?? now) < BEATS_ON_MS) return quiet(state);
+    const text = `host ${state.hostId}: its BMC says off, but it goes on writing to the shared datastore: is it the right BMC?`;
+    return { state, effects: [{ kind: "alert", text }] };
+  }
   return proposeProven({ ...state, proofs: undefined }, look, record, proofs);
 }
 
@@ -333,7 +340,8 @@ function nextLevel(state: FenceState, look: Look, record: FenceRow, why: string)
 
 function whenProven(state: FenceState, look: Look, record: FenceRow): Step {
   const closed = closeSession(state);
-  if (record.reason_code !== RETURNED && isAnswered(state, look, record)) {
+  const isAlive = isAnswered(state, look, record) || look.judgement.storage === "beating";
+  if (record.reason_code !== RETURNED && isAlive) {
     const reason = "the host answered after it was proven off: nothing more is started elsewhere";
     const update: RecordUpdate = { state: "HELD", reasonCode: "answered", reason, isConfirmationVoid: true };
     const held = propose(closed.state, record, update);

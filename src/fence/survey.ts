@@ -58,6 +58,8 @@ export async function surveyHosts(
     bmcPower: judgement.bmcPower,
     domains: domainsOf(host),
   }));
+  // Only a host that is heard takes VMs now: when a whole rack is silent, no off helps anybody.
+  const others = seen.filter(({ judgement }) => judgement.verdict === "alive").map(({ host }) => host);
   const methods = new Set(ports.methods.keys());
   const wallAt = ports.clock.wall();
   const surveys: HostSurvey[] = [];
@@ -65,7 +67,7 @@ export async function surveyHosts(
     const configuration = readConfiguration(host);
     const binding = bindingOf.get(host.id);
     const isAsked = !isOver && (judgement.verdict === "down" || judgement.verdict === "isolated");
-    const capacity = isAsked ? await capacityWithout(ports, host, hosts) : undefined;
+    const capacity = isAsked ? await capacityWithout(ports, host, others) : undefined;
     // Also a host that was only just added or enabled and was never heard: its address may be a typing mistake.
     const isOutOfService = OUT_OF_SERVICE.has(host.state);
     const gates = !isAsked
@@ -126,7 +128,7 @@ function levelsOf(configuration: Configuration, methods: ReadonlySet<string>): L
     .map(([level, names]) => ({ level, method: names.join("+") }));
 }
 
-/** How many of the host's VMs would fit on the others. */
+/** How many of the host's VMs would fit on the others that are heard. */
 async function capacityWithout(
   ports: FencePorts,
   host: HostRow,

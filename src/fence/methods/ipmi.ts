@@ -1,4 +1,4 @@
-import { CodedError, errorChain } from "../../base/error.ts";
+import { CodedError } from "../../base/error.ts";
 import { IpmiError } from "../../node-ipmi/errors.ts";
 import { type OpenOptions, openSession } from "../../node-ipmi/open-session.ts";
 import { probeSuiteZero } from "../../node-ipmi/probe-suite-zero.ts";
@@ -253,5 +253,5 @@ export function asMethodError(error: unknown, action: string, mayChangePower?: (
   }
   const isLease = isByKernel || (isUnsent && error.code === "refused-by-caller");
   const code = isLease ? METHOD_ERROR.lease : METHOD_ERROR.failed;
-  return new CodedError(code, `Cannot ${action}: ${errorChain(error)}`, error);
+  return new CodedError(code, `Cannot ${action}`, error);
 }

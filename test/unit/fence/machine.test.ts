@@ -56,6 +56,29 @@ test("where a storage heartbeat exists, the proof waits for two missed beats", (
   assert.equal(look(state, { record: SENT, judgement: { ...DOWN, storage: "missed-two" } }).kinds, ["propose"]);
 });
 
+test("a heartbeat that does not end in spite of the BMC's off is told", () => {
+  const state = machine({ proofs: [PROOF], firstOffAt: 1_500 });
+  const judgement = { ...DOWN, storage: "beating" } as const;
+  assert.equal(look(state, { record: SENT, judgement }, 11_499).kinds, []);
+  assert.equal(look(state, { record: SENT, judgement }, 11_500).kinds, ["alert"]);
+});
+
+test("a storage heartbeat after the proof voids it, as an answer does", () => {
+  const { proposed, kinds } = look(machine(), {
+    record: PROVEN,
+    judgement: { ...DOWN, verdict: "isolated", storage: "beating" },
+  });
+  assert.equal(kinds, ["propose", "alert"]);
+  assert.is(proposed?.update.state, "HELD");
+  assert.is(proposed?.update.reasonCode, "answered");
+  const back = { ...PROVEN, reason_code: "returned" };
+  const { kinds: none } = look(machine({ contactAt: 1_900 }), {
+    record: back,
+    judgement: { ...DOWN, verdict: "isolated", storage: "beating" },
+  });
+  assert.equal(none, [], "it was off in between and is back");
+});
+
 test("an answer before anything was sent closes the record", () => {
   const { proposed } = look(machine(), { record: RECORD, judgement: HEARD });
   assert.is(proposed?.update.state, "CLOSED");

@@ -147,6 +147,15 @@ test("a BMC is bound to one host, and not by what many share", () => {
   assert.match(String(command(db, "ringfence.fence.bind", [4, "abc", uuid])), /not a GUID/);
 });
 
+test("the BMC of a host that was deleted can be bound to the host that is added anew", () => {
+  const db = state();
+  const uuid = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+  assert.is(command(db, "ringfence.fence.bind", [3, uuid, uuid]), true);
+  db.run("DELETE FROM host WHERE id=3");
+  assert.is(command(db, "ringfence.fence.bind", [4, uuid, uuid]), true);
+  assert.equal(db.query("SELECT host_id FROM fence_binding").values(), [[4]]);
+});
+
 test("disarm is on the record with its reason", () => {
   const db = state();
   assert.is(command(db, "ringfence.fence.disarm", ["moving racks"]), true);

@@ -13,7 +13,10 @@ import { DOWN, RECORD } from "./fixtures.ts";
 const FENCE = JSON.stringify([{ ADDRESS: "10.0.0.9" }]);
 
 /** What the machine of host 3 is to see: host 4 is its neighbour, everything else as given. */
-async function lookAt(host: Partial<HostRow>, more: { vms?: VmRow[]; record?: FenceRow; room?: number } = {}) {
+async function lookAt(
+  host: Partial<HostRow>,
+  more: { vms?: VmRow[]; record?: FenceRow; room?: number; neighbour?: "alive" | "suspect" | "down" } = {},
+) {
   const tables: [RegExp, readonly object[]][] = [
     [/FROM host /, [hostRow(3, { fence: FENCE, ...host }), hostRow(4, { total_cpu: more.room ?? 400 })]],
     [/FROM fence ORDER/, more.record === undefined ? [] : [more.record]],
@@ -23,7 +26,10 @@ async function lookAt(host: Partial<HostRow>, more: { vms?: VmRow[]; record?: Fe
   ];
   const ports = {
     read: async <R>(query: Query<R>) => (tables.find(([text]) => text.test(query.sql))?.[1] ?? []) as readonly R[],
-    monitor: { judgement: (hostId: number) => ({ ...DOWN, verdict: hostId === 3 ? "down" : "alive" }) as const },
+    monitor: {
+      judgement: (hostId: number) =>
+        ({ ...DOWN, verdict: hostId === 3 ? "down" : (more.neighbour ?? "alive") }) as const,
+    },
     lease: { remainingMs: () => 500 },
     clock: { now: () => 100_000, wall: () => 0 },
     methods: new Map([["ipmi", {}]]),
@@ -60,6 +66,11 @@ test("a failure that was dealt with is not begun again, another one is", async (
 
 test("a host whose VMs fit nowhere is not powered off", async () => {
   assert.is((await lookAt({}, { vms: [vmRow(1, { host_id: 3 })], room: 50 })).shut, "capacity");
+});
+
+test("a host is not powered off while no other one is heard: after a power cut they all are still starting", async () => {
+  for (const neighbour of ["suspect", "down"] as const)
+    assert.is((await lookAt({}, { vms: [vmRow(1, { host_id: 3 })], neighbour })).shut, "capacity");
 });
 
 test.run();
