@@ -29,6 +29,7 @@ export class LeaderParts {
   #turn: Promise<void> = Promise.resolve();
   #removeListener: (() => void) | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
+  #nameAgain: ReturnType<typeof setTimeout> | undefined;
 
   constructor(ports: LeaderPorts) {
     this.#ports = ports;
@@ -81,6 +82,7 @@ export class LeaderParts {
 
   async #end(): Promise<void> {
     this.#runningTerm = 0;
+    clearTimeout(this.#nameAgain);
     this.#removeListener?.();
     const hosts = await this.#ports.hosts();
     hosts.unlead();
@@ -92,6 +94,7 @@ export class LeaderParts {
    * `server-add`, which names the box itself.
    */
   #nameBoxes(): void {
+    clearTimeout(this.#nameAgain);
     this.#nameFounder().catch((error: unknown) => this.#ports.log(`Cannot name this server: ${errorChain(error)}`));
   }
 
@@ -103,9 +106,9 @@ export class LeaderParts {
     if (row === undefined) return;
     const member = { ...self, serverId: Number(row[0]), name: String(row[1]) };
     const why = await cluster.core.changeMembership({ kind: "simple", steps: [{ kind: "update", member }] });
-    log(
-      why === undefined ? `this box is server ${member.serverId}, "${member.name}"` : `Cannot name this server: ${why}`,
-    );
+    if (why === undefined) log(`this box is server ${member.serverId}, "${member.name}"`);
+    // One change of the membership at a time; without its id this box could be neither shown nor removed.
+    else if (this.#runningTerm !== 0) this.#nameAgain = setTimeout(() => this.#nameBoxes(), START_AGAIN_MS);
   }
 }
 

@@ -7,13 +7,24 @@ import type { Seal } from "../../../src/parts/seal.ts";
 class World {
   readonly told: string[] = [];
   failures: string[] = [];
+  serverId = 0;
+  /** Answers to the next changes of the membership; then they are taken. */
+  refusals: string[] = [];
   readonly parts: LeaderParts;
 
   constructor() {
     // As far as the leader's parts look at it: founded, and this box has its name.
     const cluster = {
       state: { read: async () => [[1]], onApplied: () => () => undefined },
-      self: () => ({ serverId: 0 }),
+      self: () => ({ serverId: this.serverId }),
+      core: {
+        changeMembership: async () => {
+          const refusal = this.refusals.shift();
+          if (refusal === undefined) this.serverId = 1;
+          this.told.push(refusal ?? "named");
+          return refusal;
+        },
+      },
     } as unknown as Cluster;
     this.parts = new LeaderParts({
       cluster,
@@ -55,6 +66,20 @@ class World {
     this.told.push(text);
   }
 }
+
+test("a founder that cannot be named, because another change is in flight, is named after it", async () => {
+  const world = new World();
+  world.serverId = -1;
+  world.refusals = ["in flight", "still in flight"];
+  world.role(3, true);
+  await world.until("named");
+  await world.until("fencing leads in 3");
+  assert.equal(
+    world.told.filter((text) => /flight|named/.test(text)),
+    ["in flight", "still in flight", "named"],
+  );
+  await world.parts.stop();
+});
 
 test("a leader whose parts could not start starts them again, from the beginning, while it leads", async () => {
   const world = new World();
