@@ -297,6 +297,10 @@ export class Checks {
     const behind = box.role === "leader" && box.commit < this.acknowledgedIndex && !box.isPaused;
     const isNewHolder = this.#holder !== box.id;
     this.#holder = box.id;
+    const ownTerm = this.committed[box.commit - 1]?.term === box.term;
+    demand(!isNewHolder || box.role !== "leader" || ownTerm, "the VIP waits for the own no-op", () => {
+      return `${box.id} takes the VIP in term ${box.term}, its last commit is of term ${this.committed[box.commit - 1]?.term}`;
+    });
     demand(!(behind && isNewHolder), "the holder knows every acknowledged write", () => {
       return `${box.id} takes the VIP at commit ${box.commit}, acknowledged is ${this.acknowledgedIndex}`;
     });
