@@ -3,10 +3,12 @@ import { errorChain } from "../base/error.ts";
 import { merge, type Transition } from "../one/change.ts";
 import { allHosts, type HostRow } from "../one/host/row.ts";
 import { pendingVms, type VmRow, vmById, vmsOnHost } from "../one/vm/row.ts";
+import { LCM_STATE } from "../one/vm/states.ts";
 import { placed, poweredOff, requeued, resubmitted, terminated } from "../one/vm/transitions.ts";
 import { demandOf, hostAttributes } from "../scheduler/demand.ts";
 import { type Place, placeOf } from "../scheduler/fit.ts";
 import { planPending } from "../scheduler/planner.ts";
+import { endLeftBehind, vmsLeftBehind } from "./left-behind.ts";
 import type { RecoveryOptions } from "./options.ts";
 import { planCrashed, planRecovery, type RecoveryStep, WELL_AFTER_MS } from "./planner.ts";
 import type { LostHost, VmhaPorts } from "./ports.ts";
@@ -90,6 +92,7 @@ class Driver implements VmhaDriver {
         this.#isBusy = false;
         await this.#recoverHosts();
         if (this.#policy.isCrashRestarted) await this.#restartCrashed();
+        await this.#endLeftBehind();
         await this.#placePending();
       }
     } finally {
@@ -211,6 +214,9 @@ class Driver implements VmhaDriver {
       this.#failedAt.set(vm.id, failedAt);
       // A lost host's record decides about its VMs, not this ladder.
       if (vm.host_id === null || fenced.has(vm.host_id)) continue;
+      // Its start failed by a person's word, perhaps: on a host that is not heard it may still happen.
+      const isStart = vm.lcm_state === LCM_STATE.bootFailure;
+      if (isStart && this.#ports.closedReason(vm.host_id) !== "") continue;
       const retry = retries.get(vm.id);
       const step = planCrashed(vm, retry, this.#places(hosts, fenced), failedAt, now);
       if (step.kind === "wait") this.#isBusy = true;
@@ -242,6 +248,15 @@ class Driver implements VmhaDriver {
       if (now - since < WELL_AFTER_MS) continue;
       this.#wellSinceAt.delete(retry.vm_id);
       await this.#propose(forgetRetryChange(retry), "vmha.well");
+    }
+  }
+
+  /** What was asked of VMs on hosts that stay off is done. */
+  async #endLeftBehind(): Promise<void> {
+    for (const vm of await this.#ports.read(vmsLeftBehind())) {
+      if (this.#isStopped) return;
+      const step = endLeftBehind(vm, Math.floor(this.#ports.clock.wall() / 1000));
+      if (step.ok) await this.#propose(step.change, "vmha.left-behind");
     }
   }
 

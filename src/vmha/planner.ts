@@ -124,6 +124,8 @@ function decide(
   } else if (row.attempt >= ATTEMPTS_MAX) {
     return { kind: "hold", vmId: vm.id, reason: `it failed to start on ${row.attempt} hosts, at last: ${vm.reason}` };
   }
+  // On a host that is not heard a start that was declared failed may still happen; if that host is lost, its own record decides.
+  if (isRetry && input.places.find(({ host }) => host.id === row.target)?.closed !== "") return undefined;
   const excluded = new Map(input.keepAway(vm.id));
   excluded.set(input.hostId, "the host that was lost");
   if (isRetry && row.target !== null) excluded.set(row.target, "it failed to start there");
