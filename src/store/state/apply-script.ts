@@ -78,7 +78,7 @@ function demand(conditions: readonly string[]): string {
 /** Requests that the session table has no word on, nor on each other: none of them is forgotten or forgets another one. */
 class FreshRequests {
   readonly #sessions: Sessions;
-  readonly #taken = new Map<string, { readonly first: number; last: number }>();
+  readonly #taken = new Map<string, Set<number>>();
   #newClients = 0;
 
   constructor(sessions: Sessions) {
@@ -91,15 +91,17 @@ class FreshRequests {
     const { client, sequence } = answer;
     const taken = this.#taken.get(client);
     if (taken !== undefined) {
-      if (sequence <= taken.last || sequence >= taken.first + SESSION_WINDOW) return undefined;
-      taken.last = sequence;
+      // Requests of one client overtake each other on their way into the log, but not by more than its window.
+      const tooFar = [...taken].some((other) => Math.abs(sequence - other) >= SESSION_WINDOW);
+      if (tooFar || taken.has(sequence)) return undefined;
+      taken.add(sequence);
       return { client, sequence };
     }
     if (!this.#sessions.hasClient(client)) {
       if (this.#sessions.clientCount + this.#newClients >= SESSION_CLIENTS_MAX) return undefined;
       this.#newClients++;
     }
-    this.#taken.set(client, { first: sequence, last: sequence });
+    this.#taken.set(client, new Set([sequence]));
     return { client, sequence };
   }
 }
