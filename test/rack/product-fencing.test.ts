@@ -64,15 +64,21 @@ const bootsOf = (vm: StartedVm): number => new Set(ringRecords(vm.guest.diskPath
 
 const hostInfo = async (): Promise<string> => stage.client.must("one.host.info", [VICTIM]);
 
-/** The victim's record is in one of `states` with a reason like `reason`, which `onehost show` tells as well. */
-const isHeldBecause = (reason: RegExp, withinMs = HEAL_MS): Promise<void> =>
-  level(stage, `the victim is held: ${reason}`, withinMs, async () => {
+/** The victim's record is HELD or FAILED for a reason like `reason`, and the commands of any box tell it, once. */
+const isHeldBecause = async (reason: RegExp): Promise<void> => {
+  await level(stage, `the victim is held: ${reason}`, HEAL_MS, async () => {
     const record = await fenceOf(stage, victim.name);
-    if (record === undefined || !/^(HELD|FAILED)$/.test(record.state) || !reason.test(record.reason))
-      return JSON.stringify(record);
-    const shown = await hostInfo();
-    return reason.test(shown) ? undefined : shown;
+    const isHeld = record !== undefined && /^(HELD|FAILED)$/.test(record.state) && reason.test(record.reason);
+    return isHeld ? undefined : JSON.stringify(record);
   });
+  for (const words of ["onehost show 0", "ringfence status", "ringfence fence status"])
+    await level(stage, `"${words}" tells why`, 10_000, async () => {
+      const { stdout, stderr } = await stage.rack.box(2).exec(words.split(" "));
+      return reason.test(stdout) ? undefined : `${stdout}${stderr}`;
+    });
+  const text = (await fenceOf(stage, victim.name))?.reason ?? "";
+  assert.is(text.split(": ").length, new Set(text.split(": ")).size, `each cause is told once: ${text}`);
+};
 
 /** For a look the VM is started nowhere else and the record stays open. */
 const staysDown = async (vm: StartedVm): Promise<void> => {

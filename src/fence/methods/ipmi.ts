@@ -4,9 +4,10 @@ import { type OpenOptions, openSession } from "../../node-ipmi/open-session.ts";
 import { probeSuiteZero } from "../../node-ipmi/probe-suite-zero.ts";
 import type { Session } from "../../node-ipmi/session.ts";
 import { isBoundGuid, isPlaceholderGuid, normalizeGuid } from "../identity.ts";
-import { COMMAND_DEADLINE_MS } from "../machine.ts";
+
 import { addRead, isProven, nextReadInMs, noReads, proofRule } from "../proof.ts";
 import type { Proof } from "../record.ts";
+import { COMMAND_DEADLINE_MS } from "../settled.ts";
 import {
   type DeviceCheck,
   type FenceMethod,
