@@ -16,6 +16,7 @@ import { forgetJoining, JoinHost, joinCluster } from "./joining.ts";
 import { readCredentials } from "./one-auth.ts";
 import { PEER_PORT, paths } from "./paths.ts";
 import { powerInterfaces } from "./power-interfaces.ts";
+import type { Bootstrap } from "./start-membership.ts";
 import { StateFeed } from "./state-feed.ts";
 
 /** Marks a call between boxes: an API call for the leader, or a box that wants to join. */
@@ -162,6 +163,8 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     },
     apiUrl: apiUrl(config),
   });
+  // The log has it now: should the log ever be empty again, it was lost.
+  if (bootstrap !== undefined && bootstrap.isInLog !== true) saveBootstrap({ ...bootstrap, isInLog: true });
   return {
     core,
     state,
@@ -194,7 +197,7 @@ function readClusterKey(): Uint8Array {
 async function becomeSomebody(
   config: Config,
   events: ClusterEvents,
-): Promise<{ identity: Identity; bootstrap: MembershipAt | undefined }> {
+): Promise<{ identity: Identity; bootstrap: Bootstrap | undefined }> {
   const address = config.box.managementAddress;
   const known = loadIdentity(paths.data);
   if (known !== undefined) {
@@ -227,12 +230,12 @@ export function apiUrl({ cluster }: Pick<Config, "cluster">): string {
 const bootstrapPath = `${paths.data}/bootstrap.json`;
 
 /** Kept beside the identity until the log has its own record: a crash between the two must not leave a box alone. */
-function saveBootstrap(membership: MembershipAt): void {
-  writeFileDurably(bootstrapPath, JSON.stringify(membership));
+function saveBootstrap(bootstrap: Bootstrap): void {
+  writeFileDurably(bootstrapPath, JSON.stringify(bootstrap));
 }
 
-function readBootstrap(): MembershipAt | undefined {
-  return existsSync(bootstrapPath) ? (JSON.parse(readFileSync(bootstrapPath, "utf8")) as MembershipAt) : undefined;
+function readBootstrap(): Bootstrap | undefined {
+  return existsSync(bootstrapPath) ? (JSON.parse(readFileSync(bootstrapPath, "utf8")) as Bootstrap) : undefined;
 }
 
 function has(membership: MembershipAt, raftId: string): boolean {

@@ -3,6 +3,7 @@ import type { JoinRequest } from "../cluster/peers.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
 import type { LogEntry, MembershipChange, Timings } from "../raft/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
+import type { Bootstrap } from "./start-membership.ts";
 
 /** What the core thread needs to start; all of it plain data. */
 export interface CoreConfig {
@@ -14,7 +15,7 @@ export interface CoreConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly localAddress: string | undefined;
   /** The founding membership of a new cluster, or what the leader told a joiner; for an empty log only. */
-  readonly bootstrap: MembershipAt | undefined;
+  readonly bootstrap: Bootstrap | undefined;
   /** What the state database has applied. */
   readonly applied: number;
   readonly vip: VipConfig;

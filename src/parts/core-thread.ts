@@ -6,11 +6,9 @@ import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
 import { leaseDurationMs } from "../cluster/lease.ts";
 import { type JoinRequest, Peers } from "../cluster/peers.ts";
-import type { MembershipAt } from "../cluster/ports.ts";
 import { Pump } from "../cluster/pump.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";
-import { EMPTY_MEMBERSHIP } from "../raft/membership.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
 import { createNode } from "../raft/node.ts";
 import { INITIAL_HARD_STATE, type LogEntry, type LogReader } from "../raft/types.ts";
@@ -20,6 +18,7 @@ import type { HolderStatus } from "../vip/driver.ts";
 import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
 import { createGate } from "./gate.ts";
 import { createSideAge } from "./side-age.ts";
+import { startMembership } from "./start-membership.ts";
 
 declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void) | null };
 
@@ -119,11 +118,8 @@ async function start(config: CoreConfig): Promise<void> {
       `The log ends at ${recovered.lastIndex}, but ${config.applied} is applied: the log was lost or replaced`,
     );
 
-  let membership: MembershipAt;
-  if (recovered.membership !== undefined)
-    membership = { value: decodeMembership(recovered.membership.bytes), index: recovered.membership.index };
-  else {
-    membership = config.bootstrap ?? { value: EMPTY_MEMBERSHIP, index: 0 };
+  const membership = startMembership(recovered, config.bootstrap);
+  if (recovered.membership === undefined) {
     const record = { index: membership.index, bytes: encodeMembership(membership.value) };
     await log.append({ entries: [], membership: record, commit: 0 });
   }
