@@ -5,20 +5,13 @@ import type { HostRow } from "../one/host/row.ts";
 import { HOST_STATE } from "../one/host/states.ts";
 import { hostLost } from "../one/host/transitions.ts";
 import type { Device } from "./configuration.ts";
-import {
-  createFence,
-  type FenceEffect,
-  type FenceEvent,
-  type FenceState,
-  isSettled,
-  type PowerResult,
-  type SessionResult,
-  step,
-} from "./machine.ts";
+import { createFence, step } from "./machine.ts";
+import type { FenceEffect, FenceEvent, FenceState, PowerResult, SessionResult } from "./machine-types.ts";
 import { METHOD_ERROR, type MethodContext, type PowerSession } from "./methods/types.ts";
 import { type FencePolicy, SEND_DEADLINE_MS } from "./policy.ts";
 import type { FencePorts } from "./ports.ts";
 import { armedGuard, type BindingRow, type FenceRow, isOpen, type Proof, recordChange } from "./record.ts";
+import { isSettled } from "./settled.ts";
 import { type HostSurvey, lostReason, type Survey, surveyHosts } from "./survey.ts";
 
 /** Fencing at the leader: one machine a host, several hosts side by side, one effect a host at a time. */

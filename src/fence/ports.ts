@@ -1,6 +1,6 @@
 import type { Change, Outcome } from "../base/entry.ts";
 import type { Query } from "../one/query.ts";
-import type { HostJudgement } from "./machine.ts";
+import type { HostJudgement } from "./machine-types.ts";
 import type { FenceMethod } from "./methods/types.ts";
 
 /** Monotonic time and timers; wall time for the marks of a report only. */

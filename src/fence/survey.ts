@@ -11,7 +11,7 @@ import {
   notReadyReason,
   readConfiguration,
 } from "./configuration.ts";
-import type { HostJudgement, Look } from "./machine.ts";
+import type { HostJudgement, Look } from "./machine-types.ts";
 import { askGates, type FencePolicy, type GateInput, type Suspect } from "./policy.ts";
 import type { FencePorts } from "./ports.ts";
 import { allBindings, allFenceRecords, type BindingRow, type FenceRow, fenceSetting } from "./record.ts";

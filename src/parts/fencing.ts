@@ -3,7 +3,7 @@ import { errorChain } from "../base/error.ts";
 import type { Config } from "../config/config.ts";
 import { readConfiguration } from "../fence/configuration.ts";
 import { createFenceDriver, type FenceDriver } from "../fence/driver.ts";
-import type { HostJudgement } from "../fence/machine.ts";
+import type { HostJudgement } from "../fence/machine-types.ts";
 import { createIpmiMethod } from "../fence/methods/ipmi.ts";
 import type { FenceMethod } from "../fence/methods/types.ts";
 import { FENCE_POLICY_DEFAULT, type FencePolicy } from "../fence/policy.ts";

@@ -1,4 +1,4 @@
-import type { HostJudgement } from "../fence/machine.ts";
+import type { HostJudgement } from "../fence/machine-types.ts";
 import type { Readiness } from "../fence/readiness.ts";
 import type { HostLevel } from "../monitor/ports.ts";
 

@@ -7,7 +7,7 @@ import type { Change, Guard, Outcome, SqlValue } from "../../src/base/entry.ts";
 import { CodedError } from "../../src/base/error.ts";
 import { createPrng, type Prng } from "../../src/base/prng.ts";
 import { createFenceDriver, type FenceDriver } from "../../src/fence/driver.ts";
-import type { HostJudgement } from "../../src/fence/machine.ts";
+import type { HostJudgement } from "../../src/fence/machine-types.ts";
 import { type FenceMethod, METHOD_ERROR, OFF_DEADLINE_MS } from "../../src/fence/methods/types.ts";
 import { FENCE_POLICY_DEFAULT } from "../../src/fence/policy.ts";
 import { addRead, isProven, nextReadInMs, noReads, proofRule } from "../../src/fence/proof.ts";

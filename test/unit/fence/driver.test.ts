@@ -6,7 +6,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Change, Outcome, SqlValue } from "../../../src/base/entry.ts";
 import { createFenceDriver } from "../../../src/fence/driver.ts";
-import type { HostJudgement } from "../../../src/fence/machine.ts";
+import type { HostJudgement } from "../../../src/fence/machine-types.ts";
 import { createIpmiMethod } from "../../../src/fence/methods/ipmi.ts";
 import { FENCE_POLICY_DEFAULT } from "../../../src/fence/policy.ts";
 import {

@@ -1,7 +1,7 @@
 // Rows and looks for the tests of fencing: a host in health with one BMC, changed where a test says so.
 
-import type { FenceState, HostJudgement, Look } from "../../../src/fence/machine.ts";
 import { createFence, step } from "../../../src/fence/machine.ts";
+import type { FenceState, HostJudgement, Look } from "../../../src/fence/machine-types.ts";
 import { askGates, FENCE_POLICY_DEFAULT, type GateInput } from "../../../src/fence/policy.ts";
 import type { FenceRow } from "../../../src/fence/record.ts";
 

@@ -1,8 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { ALERT_EVERY_MS, isSettled, SETTLE_MS, step } from "../../../src/fence/machine.ts";
+import { ALERT_EVERY_MS } from "../../../src/fence/held.ts";
+import { step } from "../../../src/fence/machine.ts";
 import { askGates } from "../../../src/fence/policy.ts";
 import type { FenceRow, Proof } from "../../../src/fence/record.ts";
+import { isSettled, SETTLE_MS } from "../../../src/fence/settled.ts";
 import { DOWN, GATES, HEARD, LOOK, look, machine, RECORD } from "./fixtures.ts";
 
 const PROOF: Proof = { kind: "bmc", method: "ipmi", address: "b:623", guid: "g", was: "on", reads: 2, spanMs: 250 };
