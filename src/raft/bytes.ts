@@ -109,12 +109,14 @@ export class ByteReader {
     return hex8(this.#view.getUint32(at + 4, true)) + hex8(this.#view.getUint32(at, true));
   }
 
-  /** A view into the bytes that were read from, not a copy. */
+  /** A copy: an entry that is kept must not keep the whole chunk that it came in. */
   bytes(sizeBytesMax: number): Uint8Array {
     const size = this.u32();
     if (size > sizeBytesMax) throw new MalformedError(`Cannot read ${size} bytes: the limit is ${sizeBytesMax}`);
     const at = this.#take(size);
-    return this.#bytes.subarray(at, at + size);
+    const copy = new Uint8Array(size);
+    copy.set(this.#bytes.subarray(at, at + size));
+    return copy;
   }
 
   text(sizeBytesMax: number): string {
