@@ -146,8 +146,10 @@ export function logOf(rack: Rack, box: RackNode, file = "ringfence.log"): string
 }
 
 function logTails(rack: Rack): string {
+  const tail = (box: RackNode, file: string, lines: number): string =>
+    logOf(rack, box, file).trimEnd().split("\n").slice(-lines).join("\n");
   return rack.boxes
-    .map((box) => `--- ${box.name}\n${logOf(rack, box).trimEnd().split("\n").slice(-15).join("\n")}`)
+    .map((box) => `--- ${box.name}\n${tail(box, "ringfence.log", 15)}\n${tail(box, "console.log", 3)}`)
     .join("\n");
 }
 
