@@ -2,7 +2,8 @@
 
 import type { FenceState, Look, Step } from "./machine-types.ts";
 import { firstShut } from "./policy.ts";
-import { type FenceRow, isOpen, type Proof, type RecordUpdate } from "./record.ts";
+import { type FenceRow, isOpen, type Proof } from "./record.ts";
+import type { RecordUpdate } from "./record-change.ts";
 
 /** All gates open: INTENT (or, with `--no-fencing`, straight on). A shut one: HELD with its reason. */
 export function throughGates(

@@ -10,7 +10,8 @@ import type { FenceEffect, FenceEvent, FenceState, PowerResult, SessionResult } 
 import { METHOD_ERROR, type MethodContext, type PowerSession } from "./methods/types.ts";
 import { type FencePolicy, SEND_DEADLINE_MS } from "./policy.ts";
 import type { FencePorts } from "./ports.ts";
-import { armedGuard, type BindingRow, type FenceRow, isOpen, type Proof, recordChange } from "./record.ts";
+import { armedGuard, type BindingRow, type FenceRow, isOpen, type Proof } from "./record.ts";
+import { recordChange } from "./record-change.ts";
 import { isSettled } from "./settled.ts";
 import { type HostSurvey, lostReason, type Survey, surveyHosts } from "./survey.ts";
 

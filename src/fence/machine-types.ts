@@ -1,6 +1,7 @@
 import type { Outcome } from "../base/entry.ts";
 import type { BmcPower, GateAnswer } from "./policy.ts";
-import type { FenceRow, Marks, Proof, RecordUpdate } from "./record.ts";
+import type { FenceRow, Marks, Proof } from "./record.ts";
+import type { RecordUpdate } from "./record-change.ts";
 
 /** What the machine of one host remembers, at the leader: nothing that the next leader could not get from the row and a fresh look. */
 export interface FenceState {

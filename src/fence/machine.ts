@@ -1,7 +1,8 @@
 import { closeSession, intent, isAnswered, isDown, propose, proposeProven, quiet, throughGates } from "./arrows.ts";
 import { whenAnswered, whenConfirmed, whenHeld, withAlert } from "./held.ts";
 import type { FenceEffect, FenceEvent, FenceState, Look, PowerResult, SessionResult, Step } from "./machine-types.ts";
-import { type FenceRow, isOpen, type Proof, RETURNED, type RecordUpdate } from "./record.ts";
+import { type FenceRow, isOpen, type Proof, RETURNED } from "./record.ts";
+import type { RecordUpdate } from "./record-change.ts";
 
 const TELL_AGAIN_MS = 10_000;
 /** The last beat before the off counts as news for 2.5 s; a heartbeat that lasts longer than this is one of a host that runs. */

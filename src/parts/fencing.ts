@@ -12,13 +12,12 @@ import { type CheckedHost, createReadiness, type ReadinessDriver, readinessTurn 
 import {
   allBindings,
   allFenceRecords,
-  closedChange,
   type FenceRow,
   isOpen,
   notBeingFenced,
-  recoveringChange,
   stillRecovering,
 } from "../fence/record.ts";
+import { closedChange, recoveringChange } from "../fence/record-change.ts";
 import type { HostLevel } from "../monitor/ports.ts";
 import { allHosts } from "../one/host/row.ts";
 import type { Query } from "../one/query.ts";

@@ -1,7 +1,7 @@
 import { getText, parseStored } from "../one/attributes.ts";
+import { vmPhaseName } from "../one/vm/phases.ts";
 import type { VmRow } from "../one/vm/row.ts";
 import { LCM_STATE, VM_STATE } from "../one/vm/states.ts";
-import { vmPhaseName } from "../one/vm/transitions.ts";
 import { demandOf } from "../scheduler/demand.ts";
 import { findPlace, type Place, withVm } from "../scheduler/fit.ts";
 import type { RecoveryOptions } from "./options.ts";

@@ -13,14 +13,13 @@ import { FENCE_POLICY_DEFAULT } from "../../src/fence/policy.ts";
 import { addRead, isProven, nextReadInMs, noReads, proofRule } from "../../src/fence/proof.ts";
 import {
   allFenceRecords,
-  closedChange,
   type FenceRow,
   fenceSchema,
   notBeingFenced,
   recordGuard,
-  recoveringChange,
   stillRecovering,
 } from "../../src/fence/record.ts";
+import { closedChange, recoveringChange } from "../../src/fence/record-change.ts";
 import type { Transition } from "../../src/one/change.ts";
 import { allHosts, type HostRow, hostById } from "../../src/one/host/row.ts";
 import { HOST_STATE } from "../../src/one/host/states.ts";

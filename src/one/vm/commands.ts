@@ -13,6 +13,7 @@ import { type Context, first, flag, int, type Plan, plan, sameId, text, type Wri
 import { authorize, nameFault, resourceOf } from "../object.ts";
 import { CODE, noSuch, type Refusal, refusal } from "../refusal.ts";
 import { VM } from "./kind.ts";
+import { vmPhaseName } from "./phases.ts";
 import { type VmRow, vmById } from "./row.ts";
 import { LCM_STATE, VM_STATE } from "./states.ts";
 import {
@@ -30,7 +31,6 @@ import {
   stopFailed,
   terminated,
   terminating,
-  vmPhaseName,
 } from "./transitions.ts";
 
 type Step = (vm: VmRow, now: number) => Transition;

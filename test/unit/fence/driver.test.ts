@@ -11,13 +11,12 @@ import { createIpmiMethod } from "../../../src/fence/methods/ipmi.ts";
 import { FENCE_POLICY_DEFAULT } from "../../../src/fence/policy.ts";
 import {
   allFenceRecords,
-  closedChange,
   type FenceRow,
   fenceSchema,
   notBeingFenced,
-  recoveringChange,
   stillRecovering,
 } from "../../../src/fence/record.ts";
+import { closedChange, recoveringChange } from "../../../src/fence/record-change.ts";
 import { type Bmc, createBmc } from "../../../src/node-ipmi/bmc/bmc.ts";
 import type { Query } from "../../../src/one/query.ts";
 import { SCHEMA_LEVEL_1 } from "../../../src/one/schema.ts";

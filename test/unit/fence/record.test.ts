@@ -5,17 +5,19 @@ import type { Change, SqlValue } from "../../../src/base/entry.ts";
 import { FENCE_METHODS } from "../../../src/fence/commands.ts";
 import {
   allFenceRecords,
-  closedChange,
   type FenceRow,
   fenceRecord,
   fenceSchema,
-  nextRow,
   notBeingFenced,
+  stillRecovering,
+} from "../../../src/fence/record.ts";
+import {
+  closedChange,
+  nextRow,
   REPORTS_KEPT,
   recordChange,
   recoveringChange,
-  stillRecovering,
-} from "../../../src/fence/record.ts";
+} from "../../../src/fence/record-change.ts";
 import type { Caller } from "../../../src/one/caller.ts";
 import type { WriteCommand } from "../../../src/one/method.ts";
 import { SCHEMA_LEVEL_1 } from "../../../src/one/schema.ts";

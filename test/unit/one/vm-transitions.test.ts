@@ -5,9 +5,9 @@ import type { Transition } from "../../../src/one/change.ts";
 import { allHosts, type HostRow } from "../../../src/one/host/row.ts";
 import { hostDisabled, hostFenceNote, hostLost, hostMonitored } from "../../../src/one/host/transitions.ts";
 import type { Query } from "../../../src/one/query.ts";
+import { isLegal, VM_TRANSITIONS, type VmStep, vmPhaseName } from "../../../src/one/vm/phases.ts";
 import { type VmRow, vmById } from "../../../src/one/vm/row.ts";
 import * as steps from "../../../src/one/vm/transitions.ts";
-import { isLegal, VM_TRANSITIONS, type VmStep } from "../../../src/one/vm/transitions.ts";
 import { SoloFrontEnd } from "../../support/solo-front-end.ts";
 
 const NOW = 1_800_000_000;
@@ -84,7 +84,7 @@ test("a VM lives: placed, running, powered off, started again, ended; capacity a
   for (const step of walk) {
     await done(await step());
     await capacity();
-    phases.push(steps.vmPhaseName(await vm(id)));
+    phases.push(vmPhaseName(await vm(id)));
   }
   assert.is(phases.join(" "), "BOOT RUNNING SHUTDOWN_POWEROFF POWEROFF BOOT RUNNING SHUTDOWN DONE");
   assert.is((await vm(id)).host_id, null);
@@ -158,7 +158,7 @@ test("HOST to ERROR and its running and booting VMs to UNKNOWN is one entry; oth
   await done(hostLost(await host(0), "no answer for 2 s"));
   assert.is((await host(0)).state, 3);
   assert.is((await host(0)).error, "no answer for 2 s");
-  const phases = await Promise.all([runs, boots, stops, elsewhere].map(async (id) => steps.vmPhaseName(await vm(id))));
+  const phases = await Promise.all([runs, boots, stops, elsewhere].map(async (id) => vmPhaseName(await vm(id))));
   assert.equal(phases, ["UNKNOWN", "UNKNOWN", "SHUTDOWN_POWEROFF", "BOOT"]);
 
   await done(steps.resubmitted(await vm(runs), await host(1), NOW + 9));
@@ -169,7 +169,7 @@ test("HOST to ERROR and its running and booting VMs to UNKNOWN is one entry; oth
     [1, 1, 0],
   ]);
   await done(steps.adopted(await vm(boots), 0, `one-${boots}`, NOW + 9));
-  assert.is(steps.vmPhaseName(await vm(boots)), "RUNNING");
+  assert.is(vmPhaseName(await vm(boots)), "RUNNING");
   assert.not.ok(steps.adopted(await vm(runs), 0, `one-${runs}`, NOW).ok, "it belongs to host 1 now");
   await done(hostMonitored(await host(0), FACTS));
   for (const id of [runs, boots, stops, elsewhere]) await done(steps.terminated(await vm(id), NOW));

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import type { Transition } from "../../../src/one/change.ts";
 import { allHosts, type HostRow } from "../../../src/one/host/row.ts";
 import { hostLost, hostMonitored } from "../../../src/one/host/transitions.ts";
+import { vmPhaseName } from "../../../src/one/vm/phases.ts";
 import { type VmRow, vmById } from "../../../src/one/vm/row.ts";
 import * as steps from "../../../src/one/vm/transitions.ts";
 import { type RpcArgument, SoloFrontEnd } from "../../support/solo-front-end.ts";
@@ -26,7 +27,7 @@ async function vm(id = 0): Promise<VmRow> {
   if (row === undefined) throw new Error(`no vm ${id}`);
   return row;
 }
-const phase = async (id = 0): Promise<string> => steps.vmPhaseName(await vm(id));
+const phase = async (id = 0): Promise<string> => vmPhaseName(await vm(id));
 async function commit(transition: Transition): Promise<void> {
   if (!transition.ok) throw new Error(transition.why);
   entry++;

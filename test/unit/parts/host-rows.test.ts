@@ -3,7 +3,8 @@
 import { Database } from "bun:sqlite";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { fenceSchema, recordChange } from "../../../src/fence/record.ts";
+import { fenceSchema } from "../../../src/fence/record.ts";
+import { recordChange } from "../../../src/fence/record-change.ts";
 import type { Query } from "../../../src/one/query.ts";
 import { SCHEMA_LEVEL_1 } from "../../../src/one/schema.ts";
 import { HostRows } from "../../../src/parts/host-rows.ts";

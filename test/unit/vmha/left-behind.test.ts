@@ -6,14 +6,12 @@ import * as assert from "uvu/assert";
 import type { Change, Outcome, SqlValue } from "../../../src/base/entry.ts";
 import {
   allFenceRecords,
-  closedChange,
   type FenceRow,
   fenceSchema,
   notBeingFenced,
-  recordChange,
-  recoveringChange,
   stillRecovering,
 } from "../../../src/fence/record.ts";
+import { closedChange, recordChange, recoveringChange } from "../../../src/fence/record-change.ts";
 import type { Query } from "../../../src/one/query.ts";
 import { SCHEMA_LEVEL_1 } from "../../../src/one/schema.ts";
 import { createVmhaDriver, type VmhaDriver } from "../../../src/vmha/driver.ts";
