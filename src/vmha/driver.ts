@@ -2,27 +2,17 @@ import type { Change } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
 import { merge, type Transition } from "../one/change.ts";
 import { allHosts, type HostRow } from "../one/host/row.ts";
-import { pendingVms, type VmRow, vmById, vmsOnHost } from "../one/vm/row.ts";
-import { LCM_STATE } from "../one/vm/states.ts";
+import { pendingVms, type VmRow, vmsOnHost } from "../one/vm/row.ts";
 import { placed, poweredOff, requeued, resubmitted, terminated } from "../one/vm/transitions.ts";
-import { demandOf, hostAttributes } from "../scheduler/demand.ts";
-import { type Place, placeOf } from "../scheduler/fit.ts";
+import { demandOf } from "../scheduler/demand.ts";
 import { planPending } from "../scheduler/planner.ts";
+import { CrashLadder } from "./crash-ladder.ts";
 import { endLeftBehind, vmsLeftBehind } from "./left-behind.ts";
+import { fencedHosts, placesOf, vmsByIds } from "./look.ts";
 import type { RecoveryOptions } from "./options.ts";
-import { planCrashed, planRecovery, type RecoveryStep, WELL_AFTER_MS } from "./planner.ts";
+import { planRecovery, type RecoveryStep } from "./planner.ts";
 import type { LostHost, VmhaPorts } from "./ports.ts";
-import {
-  allRetries,
-  crashedVms,
-  forgetRetryChange,
-  freezeChange,
-  frozenVms,
-  outcomeChange,
-  type RecoveryRow,
-  retryChange,
-  startsByHost,
-} from "./record.ts";
+import { freezeChange, frozenVms, outcomeChange, type RecoveryRow, startsByHost } from "./record.ts";
 import { makeReport, placedAt, type ReportMarks } from "./report.ts";
 
 /** What the configuration says about VMs that lost their host or crashed. */
@@ -54,11 +44,9 @@ export function createVmhaDriver(ports: VmhaPorts, policy: VmhaPolicy): VmhaDriv
 class Driver implements VmhaDriver {
   readonly #ports: VmhaPorts;
   readonly #policy: VmhaPolicy;
-  /** When this leader first saw a VM FAILED, or running well after a crash. */
-  readonly #failedAt = new Map<number, number>();
-  readonly #wellSinceAt = new Map<number, number>();
+  readonly #ladder: CrashLadder;
+  /** When this leader first found everything of a host's recovery running, wall ms. */
   readonly #startedAt = new Map<number, number>();
-  readonly #givenUp = new Set<number>();
   #round: Promise<void> = Promise.resolve();
   #isRunning = false;
   #isWanted = false;
@@ -69,6 +57,7 @@ class Driver implements VmhaDriver {
   constructor(ports: VmhaPorts, policy: VmhaPolicy) {
     this.#ports = ports;
     this.#policy = policy;
+    this.#ladder = new CrashLadder(ports, (change, kind) => this.#propose(change, kind));
   }
 
   wake(): void {
@@ -91,7 +80,7 @@ class Driver implements VmhaDriver {
         this.#isWanted = false;
         this.#isBusy = false;
         await this.#recoverHosts();
-        if (this.#policy.isCrashRestarted) await this.#restartCrashed();
+        if (this.#policy.isCrashRestarted && (await this.#ladder.round())) this.#isBusy = true;
         await this.#endLeftBehind();
         await this.#placePending();
       }
@@ -129,14 +118,17 @@ class Driver implements VmhaDriver {
     this.#isBusy = true;
     const { clock, keepAway, returnedDomains } = this.#ports;
     const frozen = await this.#ports.read(frozenVms(record.host_id, record.failure));
-    const vms = await this.#vmsById(frozen.map(({ vm_id }) => vm_id));
+    const vms = await vmsByIds(
+      this.#ports,
+      frozen.map(({ vm_id }) => vm_id),
+    );
     const hosts = await this.#ports.read(allHosts());
     const starts = await this.#ports.read(startsByHost());
     const plan = planRecovery({
       hostId: record.host_id,
       frozen,
       vms,
-      places: this.#places(hosts, fenced).filter((place) => place.host.id !== record.host_id),
+      places: placesOf(this.#ports, hosts, fenced).filter((place) => place.host.id !== record.host_id),
       options: this.#policy.options,
       starts: new Map(starts.map((row) => [row.host_id, row.starts])),
       returnedDomains: new Set(returnedDomains(record.host_id)),
@@ -194,63 +186,6 @@ class Driver implements VmhaDriver {
     this.#startedAt.delete(record.host_id);
   }
 
-  async #restartCrashed(): Promise<void> {
-    const crashed = await this.#ports.read(crashedVms());
-    const retries = new Map((await this.#ports.read(allRetries())).map((row) => [row.vm_id, row]));
-    await this.#forgetCrashes([...retries.values()], new Set(crashed.map(({ id }) => id)));
-    for (const known of this.#failedAt.keys()) {
-      if (!crashed.some(({ id }) => id === known)) {
-        this.#failedAt.delete(known);
-        this.#givenUp.delete(known);
-      }
-    }
-    if (crashed.length === 0) return;
-    const hosts = await this.#ports.read(allHosts());
-    const fenced = await this.#fencedHosts();
-    const vms = await this.#vmsById(crashed.map(({ id }) => id));
-    const now = this.#ports.clock.now();
-    for (const vm of vms.values()) {
-      const failedAt = this.#failedAt.get(vm.id) ?? now;
-      this.#failedAt.set(vm.id, failedAt);
-      // A lost host's record decides about its VMs, not this ladder.
-      if (vm.host_id === null || fenced.has(vm.host_id)) continue;
-      // Its start failed by a person's word, perhaps: on a host that is not heard it may still happen.
-      const isStart = vm.lcm_state === LCM_STATE.bootFailure;
-      if (isStart && this.#ports.closedReason(vm.host_id) !== "") continue;
-      const retry = retries.get(vm.id);
-      const step = planCrashed(vm, retry, this.#places(hosts, fenced), failedAt, now);
-      if (step.kind === "wait") this.#isBusy = true;
-      if (step.kind === "give-up" && !this.#givenUp.has(vm.id)) {
-        this.#givenUp.add(vm.id);
-        this.#ports.alert(`vm ${vm.id} stays FAILED: ${step.reason}`);
-      }
-      const host = step.kind === "restart" ? hosts.find(({ id }) => id === step.hostId) : undefined;
-      if (host === undefined) continue;
-      const started = resubmitted(vm, host, Math.floor(this.#ports.clock.wall() / 1000));
-      if (!started.ok) continue;
-      const guards = [this.#ports.records.notBeingFenced(vm.host_id), this.#ports.records.notBeingFenced(host.id)];
-      await this.#propose(
-        merge({ guards, statements: [], tags: [] }, started.change, retryChange(vm.id, retry)),
-        "vmha.restart",
-      );
-    }
-  }
-
-  async #forgetCrashes(retries: readonly { vm_id: number; attempt: number }[], crashed: ReadonlySet<number>) {
-    const now = this.#ports.clock.now();
-    for (const retry of retries) {
-      if (crashed.has(retry.vm_id)) {
-        this.#wellSinceAt.delete(retry.vm_id);
-        continue;
-      }
-      const since = this.#wellSinceAt.get(retry.vm_id) ?? now;
-      this.#wellSinceAt.set(retry.vm_id, since);
-      if (now - since < WELL_AFTER_MS) continue;
-      this.#wellSinceAt.delete(retry.vm_id);
-      await this.#propose(forgetRetryChange(retry), "vmha.well");
-    }
-  }
-
   /** What was asked of VMs on hosts that stay off is done. */
   async #endLeftBehind(): Promise<void> {
     for (const vm of await this.#ports.read(vmsLeftBehind())) {
@@ -266,7 +201,7 @@ class Driver implements VmhaDriver {
     if (pending.length === 0 || this.#isStopped) return;
     const hosts = await this.#ports.read(allHosts());
     const demands = pending.map((vm) => ({ ...demandOf(vm), excluded: this.#ports.keepAway(vm.id) }));
-    const plan = planPending(demands, this.#places(hosts, await this.#fencedHosts()));
+    const plan = planPending(demands, placesOf(this.#ports, hosts, await fencedHosts(this.#ports)));
     const wallSeconds = Math.floor(this.#ports.clock.wall() / 1000);
     const proposals = plan.starts.flatMap(({ vmId, hostId }) => {
       const vm = pending.find(({ id }) => id === vmId);
@@ -280,23 +215,6 @@ class Driver implements VmhaDriver {
       return [() => this.#propose(change, "scheduler.deploy")];
     });
     if (await inBatches(proposals, PROPOSALS_MAX)) this.#isWanted = true;
-  }
-
-  async #fencedHosts(): Promise<ReadonlySet<number>> {
-    const records = await this.#ports.read(this.#ports.records.all());
-    return new Set(records.filter(({ state }) => state !== "CLOSED").map(({ host_id }) => host_id));
-  }
-
-  #places(hosts: readonly HostRow[], fenced: ReadonlySet<number>): readonly Place[] {
-    return hosts.map((host) => {
-      const closed = fenced.has(host.id) ? "being fenced" : this.#ports.closedReason(host.id);
-      return placeOf(host, hostAttributes(host), closed);
-    });
-  }
-
-  async #vmsById(ids: readonly number[]): Promise<ReadonlyMap<number, VmRow>> {
-    const found = await Promise.all(ids.map((id) => this.#ports.read(vmById(id))));
-    return new Map(found.flat().map((vm) => [vm.id, vm]));
   }
 
   /** True when done. `unknown` and `rejected` need nothing: the next round reads what became of it and decides anew. */

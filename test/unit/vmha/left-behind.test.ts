@@ -22,6 +22,7 @@ import { vmhaSchema } from "../../../src/vmha/record.ts";
 class World {
   readonly db = new Database(":memory:");
   readonly driver: VmhaDriver;
+  onRead: (sql: string) => void = () => undefined;
   /** Why a host takes no VM. */
   readonly closed = new Map<number, string>();
 
@@ -39,7 +40,11 @@ class World {
       );
     this.driver = createVmhaDriver(
       {
-        read: async <R>({ sql, values }: Query<R>) => this.db.query(sql).all(...values) as R[],
+        read: async <R>({ sql, values }: Query<R>) => {
+          const rows = this.db.query(sql).all(...values) as R[];
+          this.onRead(sql);
+          return rows;
+        },
         propose: async (change) => this.apply(change),
         records: {
           all: () => allFenceRecords(),
@@ -168,6 +173,20 @@ test("a start that failed is not repeated elsewhere while its host is not heard:
   ]);
   world.closed.clear();
   await world.until("both elsewhere", () => JSON.stringify(world.phases()) === "[[3,2,2],[3,2,2]]");
+  await world.driver.stop();
+});
+
+test("a VM that a person starts again while the ladder looks at it is left to that start", async () => {
+  const world = new World();
+  world.addVm(1, 7, 0, 1);
+  world.onRead = (sql) => {
+    if (!sql.includes("vm_retry)")) return;
+    world.onRead = () => undefined;
+    world.db.run("UPDATE vm SET state=3,lcm_state=2,version=version+1");
+  };
+  await world.rounds();
+  assert.equal(world.phases(), [[3, 2, 1]]);
+  assert.equal(world.db.query("SELECT seq FROM vm").values(), [[0]]);
   await world.driver.stop();
 });
 
