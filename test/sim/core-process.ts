@@ -70,6 +70,8 @@ export class CoreProcess {
   #isRunning = false;
   #isStarted = false;
   #pauseChance = PAUSE_IN_CALL;
+  /** Of a planted mistake: what should have been done before the heartbeats left. */
+  #lateStamp: (() => void) | undefined;
 
   constructor(box: SimBox, parts: BoxParts, start: ProcessStart) {
     this.#box = box;
@@ -324,7 +326,7 @@ export class CoreProcess {
           network.send({ from, to, type, payload, isTimeoutNow });
           return true;
         }),
-      flush: () => undefined,
+      flush: () => this.#stampLate(),
       setMembers: (members) => {
         this.#members = new Set(members.map((member) => member.raftId));
       },
@@ -346,10 +348,12 @@ export class CoreProcess {
         this.#inRound(() => {
           ends.delete(round - ROUNDS_MAX);
           ends.set(round, this.#box.localNow + lifeMs);
-          holder.beforeRound(round);
+          if (mutants.has("token-added-after-the-send")) this.#lateStamp = () => holder.beforeRound(round);
+          else holder.beforeRound(round);
         }),
       roundConfirmed: (round) =>
         this.#inRound(() => {
+          this.#stampLate();
           // A kernel timer set to what the process computed; the pause that may come between is what kills it.
           if (mutants.has("lease-renewed-by-remaining-time")) {
             const remainingMs = (ends.get(round) ?? 0) - this.call(() => this.#box.localNow);
@@ -364,6 +368,12 @@ export class CoreProcess {
       release: () => this.call(() => holder.release()),
       tick: () => this.call(() => holder.tick()),
     };
+  }
+
+  #stampLate(): void {
+    const stamp = this.#lateStamp;
+    this.#lateStamp = undefined;
+    if (stamp !== undefined) this.#inRound(stamp);
   }
 
   #inRound(work: () => void): void {

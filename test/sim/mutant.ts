@@ -11,6 +11,7 @@ export type PartMutant =
   | "vip-before-noop"
   | "lease-renewed-by-remaining-time"
   | "lease-counted-from-the-answer"
+  | "token-added-after-the-send"
   | "lease-resumed-after-transfer"
   | "wiped-box-keeps-its-identity";
 
@@ -51,6 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
   "vip-before-noop",
   "lease-renewed-by-remaining-time",
   "lease-counted-from-the-answer",
+  "token-added-after-the-send",
   "lease-resumed-after-transfer",
   "wiped-box-keeps-its-identity",
 ];
