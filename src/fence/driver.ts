@@ -1,16 +1,15 @@
 import type { Change, Outcome } from "../base/entry.ts";
-import { CodedError, errorChain } from "../base/error.ts";
+import { errorChain } from "../base/error.ts";
 import { merge } from "../one/change.ts";
 import type { HostRow } from "../one/host/row.ts";
 import { HOST_STATE } from "../one/host/states.ts";
 import { hostLost } from "../one/host/transitions.ts";
-import type { Device } from "./configuration.ts";
 import { createFence, step } from "./machine.ts";
-import type { FenceEffect, FenceEvent, FenceState, PowerResult, SessionResult } from "./machine-types.ts";
-import { METHOD_ERROR, type MethodContext, type PowerSession } from "./methods/types.ts";
-import { type FencePolicy, SEND_DEADLINE_MS } from "./policy.ts";
+import type { FenceEffect, FenceEvent, FenceState } from "./machine-types.ts";
+import type { FencePolicy } from "./policy.ts";
 import type { FencePorts } from "./ports.ts";
-import { armedGuard, type BindingRow, type FenceRow, isOpen, type Proof } from "./record.ts";
+import { closeSessions, PowerSessions, type PowerSlot } from "./power-sessions.ts";
+import { armedGuard, type FenceRow, isOpen } from "./record.ts";
 import { recordChange } from "./record-change.ts";
 import { isSettled } from "./settled.ts";
 import { type HostSurvey, lostReason, type Survey, surveyHosts } from "./survey.ts";
@@ -30,12 +29,9 @@ const LOOK_MS_IDLE = 1_000;
 /** While any host is in doubt. */
 const LOOK_MS_BUSY = 100;
 
-interface Slot {
+interface Slot extends PowerSlot {
   state: FenceState;
-  sessions: PowerSession[];
   record: FenceRow | undefined;
-  devices: readonly Device[];
-  binding: BindingRow | undefined;
   /** The look during or before which the last effect ended. */
   eventAtLook: number;
 }
@@ -53,6 +49,7 @@ class Driver implements FenceDriver {
   readonly #epoch: number;
   readonly #slots = new Map<number, Slot>();
   readonly #abort = new AbortController();
+  readonly #sessions: PowerSessions;
   readonly #running = new Set<Promise<void>>();
   #powerCommands: { hostId: number; at: number }[] = [];
   #cancelTimer: () => void = () => undefined;
@@ -66,6 +63,9 @@ class Driver implements FenceDriver {
     this.#ports = ports;
     this.#policy = policy;
     this.#epoch = epoch;
+    this.#sessions = new PowerSessions(ports, policy, this.#abort.signal, (hostId) =>
+      this.#powerCommands.push({ hostId, at: ports.clock.now() }),
+    );
   }
 
   wake(): void {
@@ -150,7 +150,10 @@ class Driver implements FenceDriver {
     const known = this.#slots.get(host.id);
     if (known !== undefined) return known;
     const state = createFence(host.id, this.#epoch, now);
-    const slot: Slot = { state, sessions: [], record: undefined, devices: [], binding: undefined, eventAtLook: 0 };
+    const slot: Slot = {
+      ...{ hostId: host.id, state, sessions: [], record: undefined },
+      ...{ devices: [], binding: undefined, eventAtLook: 0 },
+    };
     this.#slots.set(host.id, slot);
     return slot;
   }
@@ -174,19 +177,19 @@ class Driver implements FenceDriver {
         break;
       case "open":
         this.#effect(slot, host, async () => {
-          const result = await this.#open(slot, effect.level);
+          const result = await this.#sessions.open(slot, effect.level);
           return { kind: "opened", result, jitter: this.#ports.random() };
         });
         break;
       case "power-off":
         this.#effect(slot, host, async () => {
-          const result = await this.#powerOff(slot);
+          const result = await this.#sessions.powerOff(slot);
           return { kind: "powered-off", result, jitter: this.#ports.random() };
         });
         break;
       case "settle":
         this.#effect(slot, host, async () => {
-          await this.#settle(slot);
+          await this.#sessions.settle(slot);
           return { kind: "settled" };
         });
     }
@@ -226,120 +229,8 @@ class Driver implements FenceDriver {
       return "unknown";
     }
   }
-
-  async #open(slot: Slot, level: number): Promise<SessionResult> {
-    closeSessions(slot);
-    if (!this.#hasLease()) return NO_LEASE;
-    const devices = slot.devices.filter((device) => device.level === level);
-    if (devices.length === 0) return { ok: false, cause: "failed", why: `level ${level} is not configured any more` };
-    const opened = await Promise.allSettled(devices.map((device) => this.#openDevice(slot, device)));
-    const sessions = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-    slot.sessions = sessions;
-    const failure = worstFailure(opened);
-    if (failure === undefined) return this.#isOffTrusted(slot);
-    closeSessions(slot);
-    return failure;
-  }
-
-  async #openDevice(slot: Slot, device: Device): Promise<PowerSession> {
-    const method = this.#ports.methods.get(device.method);
-    const { binding } = slot;
-    if (method === undefined) throw new CodedError(METHOD_ERROR.failed, `METHOD "${device.method}" is not known`);
-    if (binding === undefined) throw new CodedError(METHOD_ERROR.identity, "its BMC is not bound to it");
-    return await method.open({ ...this.#context(device), binding, mayChangePower: () => this.#hasLease() });
-  }
-
-  /** A BMC that has only just begun to answer reads *off* while it starts: not believed yet. */
-  #isOffTrusted(slot: Slot): SessionResult {
-    const isOff = slot.sessions.some((session) => session.was === "off");
-    const upMs = this.#ports.readiness.answeringForMs(slot.state.hostId);
-    if (!isOff || upMs >= this.#policy.bmcUpMs) return { ok: true };
-    closeSessions(slot);
-    const why = `its BMC reads off but has answered for ${Math.floor(upMs / 1000)} s only, needed are ${this.#policy.bmcUpMs / 1000} s`;
-    return { ok: false, cause: "failed", why };
-  }
-
-  async #powerOff(slot: Slot): Promise<PowerResult> {
-    if (!this.#hasLease()) return NO_LEASE;
-    const { hostId } = slot.state;
-    if (slot.sessions.some((session) => session.was === "on"))
-      this.#powerCommands.push({ hostId, at: this.#ports.clock.now() });
-    const results = await Promise.allSettled(slot.sessions.map((session) => session.powerOff()));
-    const failure = worstFailure(results);
-    if (failure?.cause === "lease") return failure;
-    closeSessions(slot);
-    if (failure !== undefined) return failure;
-    const proofs: Proof[] = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-    return { ok: true, proofs };
-  }
-
-  /** A status session of our own; a BMC that does not answer has been tried, which is all that can be done. */
-  async #settle(slot: Slot): Promise<void> {
-    const checks = slot.devices.map(async (device) => {
-      await this.#ports.methods.get(device.method)?.check(this.#context(device));
-    });
-    await Promise.allSettled(checks);
-  }
-
-  #context(device: Device): Omit<MethodContext, "binding" | "mayChangePower"> {
-    const { clock } = this.#ports;
-    const { signal } = this.#abort;
-    return {
-      device,
-      password: device.sealedPassword === "" ? "" : this.#ports.unseal(device.sealedPassword),
-      signal,
-      now: () => clock.now(),
-      wait: (ms) =>
-        new Promise((resolve, reject) => {
-          if (signal.aborted) {
-            reject(new CodedError(METHOD_ERROR.failed, "stopped"));
-            return;
-          }
-          const stopped = (): void => {
-            cancel();
-            reject(new CodedError(METHOD_ERROR.failed, "stopped"));
-          };
-          const cancel = clock.after(ms, () => {
-            signal.removeEventListener("abort", stopped);
-            resolve();
-          });
-          signal.addEventListener("abort", stopped, { once: true });
-        }),
-    };
-  }
-
-  #hasLease(): boolean {
-    return !this.#abort.signal.aborted && this.#ports.lease.remainingMs() > SEND_DEADLINE_MS;
-  }
 }
-
-const NO_LEASE = { ok: false, cause: "lease", why: "the leader lease is too short for a power command" } as const;
 
 function isInDoubt({ look, host }: HostSurvey): boolean {
   return !look.isDealtWith && look.judgement.verdict !== "alive" && host.state !== HOST_STATE.offline;
-}
-
-function closeSessions(slot: Slot): void {
-  for (const session of slot.sessions) session.close();
-  slot.sessions = [];
-}
-
-/** The wrong machine is the worst, then a failed device; a short lease only means again. */
-function worstFailure(
-  results: readonly PromiseSettledResult<unknown>[],
-): Extract<SessionResult, { ok: false }> | undefined {
-  const failures = results.flatMap((result) => (result.status === "rejected" ? [asFailure(result.reason)] : []));
-  return (
-    failures.find(({ cause }) => cause === "identity") ??
-    failures.find(({ cause }) => cause === "failed") ??
-    failures[0]
-  );
-}
-
-function asFailure(error: unknown): Extract<SessionResult, { ok: false }> {
-  const code = error instanceof CodedError ? error.code : METHOD_ERROR.failed;
-  const why = errorChain(error);
-  if (code === METHOD_ERROR.identity) return { ok: false, cause: "identity", why };
-  if (code === METHOD_ERROR.lease) return { ok: false, cause: "lease", why };
-  return { ok: false, cause: "failed", why };
 }
