@@ -1,8 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { errorChain } from "../base/error.ts";
-import { createDomain, destroyDomain, listDomains, shutdownDomain } from "./commands.ts";
-import { domainUuid } from "./domain-identity.ts";
-import { domainXml } from "./domain-xml.ts";
+import { HostActions } from "./actions.ts";
+import { listDomains } from "./commands.ts";
 import { FactMemory } from "./fact-memory.ts";
 import {
   connectionOf,
@@ -12,35 +11,18 @@ import {
   newHostState,
   noteEvent,
   noteList,
-  remember,
 } from "./host-state.ts";
-import { type HostAction, type HostView, planHost, planStrays } from "./planner.ts";
-import type { HostLink, HostSignal, Now, Records, Reports, Tickets } from "./ports.ts";
+import { type HostView, planHost, planStrays } from "./planner.ts";
+import type { DriverPorts, HostLink, HostSignal } from "./ports.ts";
 
 /** The level is looked at this often even when nothing wakes the driver: the net under every missed event. */
 const PASS_INTERVAL_MS = 5000;
 /** A pass that failed (no list, no admission) is tried again after this. */
 const PASS_RETRY_MS = 1000;
-/** After a failed start: 1 s, doubling up to this. */
-const START_RETRY_MS_MIN = 1000;
-const START_RETRY_MS_MAX = 30_000;
-/** After a start that was refused or did not reach the host: the reason usually goes away by itself. */
-const REFUSED_RETRY_MS = 500;
 /** How long a start waits for the first lists of the other connected hosts; a hung libvirtd must not stop all others. */
 const FIRST_LIST_WITHIN_MS = 10_000;
 /** Passes in a row that start at once because the one before changed something. */
 const PASSES_IN_A_ROW_MAX = 4;
-
-export interface DriverPorts {
-  readonly now: Now;
-  readonly records: Records;
-  readonly tickets: Tickets;
-  readonly reports: Reports;
-  /** This cluster's id: domains of others are counted and never touched. */
-  readonly clusterId: string;
-  /** Something a person may want to read: an action refused or failed. */
-  readonly onNote: (hostId: number, text: string) => void;
-}
 
 /**
  * Makes the domains of all hosts what the record wants: level-triggered, on the leader only. It starts nothing on its own
@@ -50,6 +32,7 @@ export interface DriverPorts {
 export class HypervisorDriver {
   readonly #ports: DriverPorts;
   readonly #facts: FactMemory;
+  readonly #actions: HostActions;
   readonly #hosts = new Map<number, HostState>();
   #timer: ReturnType<typeof setInterval> | undefined;
   /** Undefined: not started; nothing is looked at. */
@@ -60,6 +43,11 @@ export class HypervisorDriver {
   constructor(ports: DriverPorts) {
     this.#ports = ports;
     this.#facts = new FactMemory((fact) => ports.reports.fact(fact), ports.now);
+    this.#actions = new HostActions(ports, this.#facts, {
+      isStopped: () => this.#isStopped,
+      runsElsewhere: (hostId, vmId) => this.#runsElsewhere(hostId, vmId),
+      unseenHost: (hostId) => this.#unseenHost(hostId),
+    });
   }
 
   start(): void {
@@ -162,7 +150,7 @@ export class HypervisorDriver {
     if (!(await this.#look(host, connection))) return false;
     const strays = planStrays(this.#view(host)).filter((action) => action.kind === "destroy");
     if (strays.length > 0) {
-      const results = await Promise.all(strays.map((stray) => this.#destroy(host, stray)));
+      const results = await Promise.all(strays.map((stray) => this.#actions.destroy(host, stray)));
       if (!(await this.#look(host, connection)) || results.includes(false)) return false;
     }
     if (!host.isAdmitted) {
@@ -173,7 +161,7 @@ export class HypervisorDriver {
       host.isAdmitted = isAdmitted;
     }
     const actions = planHost(this.#view(host));
-    await Promise.all(actions.map((action) => this.#act(host, action)));
+    await Promise.all(actions.map((action) => this.#actions.act(host, action)));
     return true;
   }
 
@@ -228,129 +216,5 @@ export class HypervisorDriver {
       if (now() - Math.max(link.state.since, this.#startedAt ?? 0) < FIRST_LIST_WITHIN_MS) return link.name;
     }
     return undefined;
-  }
-
-  async #act(host: HostState, action: HostAction): Promise<void> {
-    const { hostId } = host.link;
-    const { vmId, epoch } = action;
-    switch (action.kind) {
-      case "deploy":
-        if (host.isAdmitted) await this.#deploy(host, vmId, epoch);
-        return;
-      case "destroy":
-        await this.#destroy(host, action);
-        return;
-      case "shutdown":
-        remember(host, vmId, epoch, { shutdownAskedAt: this.#ports.now() });
-        await shutdownDomain(host.link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseEnd());
-        return;
-      case "hold":
-        remember(host, vmId, epoch, { heldSince: host.memory.get(vmId)?.heldSince ?? this.#ports.now() });
-        this.#ports.onNote(hostId, action.why);
-        return;
-      case "running":
-        return this.#facts.say({ kind: "running", vmId, hostId, epoch, how: action.how });
-      case "gone":
-        return this.#facts.say({ kind: "gone", vmId, hostId, epoch, cause: action.cause, reason: action.reason });
-      case "failed":
-        return this.#fail(host, vmId, epoch, action.reason);
-    }
-  }
-
-  async #deploy(host: HostState, vmId: number, epoch: number): Promise<void> {
-    const { link } = host;
-    const { hostId } = link;
-    const spec = this.#ports.records.spec(vmId, epoch);
-    if (spec === undefined) return;
-    let xml: string;
-    try {
-      xml = domainXml(spec, { hasKvm: link.hasKvm });
-    } catch (error) {
-      await this.#fail(host, vmId, epoch, errorChain(error));
-      return;
-    }
-    const connection = host.connection;
-    const refuse = (): string | undefined => {
-      if (this.#isStopped) return "this box does not lead any more";
-      if (connectionOf(link) !== connection || !host.isAdmitted) return "the host was away meanwhile";
-      const unseen = this.#unseenHost(hostId);
-      if (unseen !== undefined) return `host "${unseen}" has not shown its domains yet`;
-      const elsewhere = this.#runsElsewhere(hostId, vmId);
-      if (elsewhere !== undefined) return `VM ${vmId} runs on host ${elsewhere}`;
-      return this.#ports.tickets.refuseStart(vmId, hostId, epoch);
-    };
-    const early = refuse();
-    const directories = spec.serialPath === undefined ? [] : [spec.serialPath.replace(/\/[^/]*$/, "") || "/"];
-    host.starting.add(vmId);
-    const outcome =
-      early === undefined
-        ? await createDomain(link, { vmId, xml, directories }, refuse)
-        : ({ kind: "not-started", why: early, isRefused: true } as const);
-    if (outcome.kind === "not-started") host.starting.delete(vmId);
-    switch (outcome.kind) {
-      case "started":
-        remember(host, vmId, epoch, {
-          wasSeen: true,
-          wasDeployed: true,
-          stop: undefined,
-          failures: 0,
-          failure: undefined,
-        });
-        await this.#facts.say({ kind: "running", vmId, hostId, epoch, how: "deployed" });
-        return;
-      case "exists":
-        host.isDirty = true;
-        return;
-      case "unknown":
-        remember(host, vmId, epoch, { unsure: { absentSince: undefined, why: outcome.why } });
-        this.#ports.onNote(
-          hostId,
-          `It is not known whether VM ${vmId} was started on host "${link.name}": ${outcome.why}`,
-        );
-        host.isDirty = true;
-        return;
-      case "not-started":
-        if (!outcome.isRefused) return this.#fail(host, vmId, epoch, outcome.why);
-        remember(host, vmId, epoch, { retryAt: this.#ports.now() + REFUSED_RETRY_MS });
-        this.#ports.onNote(hostId, `VM ${vmId} was not started on host "${link.name}": ${outcome.why}`);
-        host.isDirty = true;
-        return;
-    }
-  }
-
-  async #fail(host: HostState, vmId: number, epoch: number, reason: string): Promise<void> {
-    const failures = (host.memory.get(vmId)?.failures ?? 0) + 1;
-    const pauseMs = Math.min(START_RETRY_MS_MAX, START_RETRY_MS_MIN * 2 ** Math.min(failures - 1, 10));
-    const retryAt = this.#ports.now() + pauseMs;
-    const isNew = (host.memory.get(vmId)?.retryAt ?? 0) <= this.#ports.now();
-    if (isNew)
-      remember(host, vmId, epoch, { failures, retryAt, failure: reason, unsure: undefined, heldSince: undefined });
-    await this.#facts.say({ kind: "failed", vmId, hostId: host.link.hostId, epoch, reason });
-  }
-
-  /** True when the domain is not there any more. */
-  async #destroy(host: HostState, action: HostAction & { readonly kind: "destroy" }): Promise<boolean> {
-    const { link } = host;
-    const { vmId, epoch, why, isStray } = action;
-    const result = await destroyDomain(link, { vmId, uuid: this.#uuid(vmId) }, () => this.#refuseEnd());
-    host.isDirty = true;
-    if (!result.isGone) {
-      this.#ports.onNote(link.hostId, `Cannot destroy VM ${vmId} on host "${link.name}" (${why}): ${result.why}`);
-      return false;
-    }
-    if (isStray) {
-      await this.#facts.say({ kind: "stray-destroyed", vmId, hostId: link.hostId, epoch, reason: why });
-    } else {
-      remember(host, vmId, epoch, { stop: { cause: "destroyed", reason: why } });
-    }
-    return true;
-  }
-
-  #refuseEnd(): string | undefined {
-    return this.#isStopped ? "this box does not lead any more" : this.#ports.tickets.refuseEnd();
-  }
-
-  #uuid(vmId: number): string {
-    return domainUuid(this.#ports.clusterId, vmId);
   }
 }

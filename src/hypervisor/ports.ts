@@ -153,3 +153,15 @@ export interface Reports {
    */
   hostReturned(hostId: number, bootId: string, domains: readonly HeldDomain[]): Promise<boolean>;
 }
+
+/** What the driver is given. */
+export interface DriverPorts {
+  readonly now: Now;
+  readonly records: Records;
+  readonly tickets: Tickets;
+  readonly reports: Reports;
+  /** This cluster's id: domains of others are counted and never touched. */
+  readonly clusterId: string;
+  /** Something a person may want to read: an action refused or failed. */
+  readonly onNote: (hostId: number, text: string) => void;
+}
