@@ -111,8 +111,14 @@ export async function surveyHosts(
 
 const OUT_OF_SERVICE: ReadonlySet<number> = new Set([HOST_STATE.offline, HOST_STATE.disabled, HOST_STATE.init]);
 
+/** Only a recovery that was finished leaves a report; a record that was closed because its host was never off does not. */
 function isDealtWith(host: HostRow, record: FenceRow | undefined): boolean {
-  return record?.state === "CLOSED" && host.state === HOST_STATE.error && host.error === lostReason(record.failure);
+  return (
+    record?.state === "CLOSED" &&
+    record.report !== "" &&
+    host.state === HOST_STATE.error &&
+    host.error === lostReason(record.failure)
+  );
 }
 
 function isSuspect({ judgement, isDealtWith: isOver }: { judgement: HostJudgement; isDealtWith: boolean }): boolean {

@@ -58,10 +58,15 @@ test("a disabled host without VMs has no record; one with VMs is held for a pers
 });
 
 test("a failure that was dealt with is not begun again, another one is", async () => {
-  const record: FenceRow = { ...RECORD, state: "CLOSED", failure: 5 };
+  const record: FenceRow = { ...RECORD, state: "CLOSED", failure: 5, report: "{}" };
   assert.is((await lookAt({ state: 3, error: lostReason(5) }, { record })).isDealtWith, true);
   assert.is((await lookAt({ state: 3, error: "ssh: no route" }, { record })).isDealtWith, false);
   assert.is((await lookAt({ state: 2 }, { record })).isDealtWith, false);
+});
+
+test("a host that was never off and dies again before it is back in service is not taken for dealt with", async () => {
+  const record: FenceRow = { ...RECORD, state: "CLOSED", failure: 5 };
+  assert.is((await lookAt({ state: 3, error: lostReason(5) }, { record })).isDealtWith, false);
 });
 
 test("a host whose VMs fit nowhere is not powered off", async () => {
