@@ -1,4 +1,4 @@
-// time-limit: 300 s
+// time-limit: 420 s
 /** The product and failing hypervisors: a VM comes back where its host is proven off, and stays down where it is not. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";

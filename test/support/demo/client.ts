@@ -19,7 +19,7 @@ export const VIP_URL = `http://${VIP}:2633/RPC2`;
 
 export class RackClient {
   readonly #child;
-  readonly #open = new Map<number, (value: unknown) => void>();
+  readonly #open = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextId = 1;
   session = "";
 
@@ -33,7 +33,16 @@ export class RackClient {
       ],
       { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
     );
-    this.#read().catch(() => undefined);
+    // A caller that waits for an answer that cannot come any more would end the whole program without a word.
+    const ended = (): void => {
+      const error = new CodedError(
+        "RACK_CLIENT",
+        "The client's process has ended: its rack was taken down, or it died",
+      );
+      for (const order of this.#open.values()) order.reject(error);
+      this.#open.clear();
+    };
+    this.#read().then(ended, ended);
   }
 
   /** A call to the VIP, or to `url`. */
@@ -82,8 +91,8 @@ export class RackClient {
 
   #order(body: OrderBody<ClientOrder>): Promise<unknown> {
     const id = this.#nextId++;
-    return new Promise((resolve) => {
-      this.#open.set(id, resolve);
+    return new Promise((resolve, reject) => {
+      this.#open.set(id, { resolve, reject });
       this.#child.stdin.write(`${JSON.stringify({ ...body, id })}\n`);
       this.#child.stdin.flush();
     });
@@ -98,7 +107,7 @@ export class RackClient {
       pending = lines.pop() ?? "";
       for (const line of lines) {
         const { id, value } = JSON.parse(line) as { id: number; value: unknown };
-        this.#open.get(id)?.(value);
+        this.#open.get(id)?.resolve(value);
         this.#open.delete(id);
       }
     }
