@@ -32,15 +32,21 @@ export interface Stage {
 }
 
 export interface StageOptions extends UpOptions {
+  /** Four letters: the rest of a rack's name is the checkout's. */
   readonly name: string;
   /** How many of the boxes form the cluster; by default all. */
   readonly members?: number;
 }
 
+/** Two checkouts on one machine may run the same test at once, and neither may take the other's rack down. */
+const CHECKOUT = Bun.hash(import.meta.dirname)
+  .toString(36)
+  .slice(0, 4);
+
 /** Brings a rack up and makes its boxes one cluster, by the calls that the commands make. */
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { members, ...up } = options;
-  const rack = await freshRack(up);
+  const rack = await freshRack({ ...up, name: `${up.name}${CHECKOUT}` });
   const client = new RackClient(rack.place);
   const tokens = new Map<number, string>();
   const stage: Stage = {
