@@ -27,7 +27,10 @@ async function connection(node: RackNode): Promise<{ outcome: Promise<number> }>
     return Number(/end (\d+)/.exec(stdout)?.[1]);
   });
   await waitFor("the connection", 5000, async () => {
-    return (await node.exec(["ss", "-Htn", "state", "established", "sport = :7777"])).stdout.includes(":7777");
+    // Its sleep comes after its hello: from then on the client has something to lose.
+    const hasGreeted = node.processes().some((process) => process.name === "sleep");
+    const { stdout } = await node.exec(["ss", "-Htn", "state", "established", "sport = :7777"]);
+    return hasGreeted && stdout.includes(":7777");
   });
   return { outcome };
 }

@@ -265,7 +265,10 @@ test("frames of the former holder that waited unread are no answer to our probe"
   assert.equal(box.send(seen), []);
   const effects = kinds(box.send({ kind: "tick" }));
   assert.ok(effects.indexOf("forget-frames") >= 0);
-  assert.ok(effects.indexOf("forget-frames") < effects.indexOf("send-probe"), "the next probe is asked while we listen");
+  assert.ok(
+    effects.indexOf("forget-frames") < effects.indexOf("send-probe"),
+    "the next probe is asked while we listen",
+  );
   assert.ok(kinds(box.send(seen)).includes("alarm"));
 });
 
