@@ -22,6 +22,7 @@ import { runCommand } from "./parts/run-command.ts";
 import { createSamples } from "./parts/samples.ts";
 import { createSeal } from "./parts/seal.ts";
 import { waitForSshKey } from "./parts/secrets.ts";
+import { decodeSideReport } from "./parts/side-report.ts";
 
 /** libuv's pool serves SQLite, files and names; with fewer threads a few slow reads stop all others (consensus.md section 3). */
 const THREADS_MIN = 16;
@@ -72,7 +73,10 @@ async function main(): Promise<void> {
     },
     verdicts: (from, payload, ageMs) => {
       const serverId = cluster.membership().members.find((member) => member.raftId === from)?.serverId;
-      if (serverId !== undefined) hosts?.monitor.take(serverId, payload, performance.now() - ageMs);
+      const report = decodeSideReport(payload);
+      if (serverId === undefined || report === undefined) return;
+      hosts?.monitor.take(serverId, report.verdicts, performance.now() - ageMs);
+      fencing.take(from, report.bmcs, performance.now() - ageMs);
     },
     coreAlive: () => checkIn.coreAlive(),
     fatal: end,
@@ -86,6 +90,7 @@ async function main(): Promise<void> {
       ...{ cluster, config, privateKey, log },
       clusterId: cluster.identity.cluster?.lineage ?? "",
       bmcPower: (hostId) => fencing.bmcPower(hostId),
+      bmcs: () => fencing.bmcs(),
       onLevel: (level) => fencing.onLevel(level),
     });
     await hosts.start();

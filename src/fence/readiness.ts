@@ -17,6 +17,8 @@ export interface Readiness {
   readonly guid: string;
   /** For how long it has answered without a gap. */
   readonly answeringForMs: number;
+  /** This box saw it silent before that; false: that is only since when this box asks. */
+  readonly wasSilent: boolean;
   /** How old all this is. */
   readonly ageMs: number;
 }
@@ -74,11 +76,27 @@ export function readinessTurn(sharedMs: number, hostId: number, boxIndex: number
   return (slot + hostId) % boxCount === boxIndex;
 }
 
+/** What one box knows of a BMC's life; see {@link answeringTogether}. */
+export type BmcLife = Pick<Readiness, "answeringForMs" | "wasSilent">;
+
+/**
+ * For how long a BMC has answered without a gap, as all boxes together know it, ms. A box that has just started knows little, and another
+ * one's longer memory counts; but a silence that any box saw counts against all longer memories, which may have missed it.
+ * Boxes that it does not answer now say nothing: it may be their own cable.
+ */
+export function answeringTogether(lives: readonly BmcLife[]): number {
+  const answering = lives.filter((life) => life.answeringForMs > 0);
+  const silences = answering.filter((life) => life.wasSilent);
+  if (silences.length > 0) return Math.min(...silences.map((life) => life.answeringForMs));
+  return Math.max(0, ...answering.map((life) => life.answeringForMs));
+}
+
 interface Known {
   readonly check: DeviceCheck | undefined;
   readonly reason: string;
   readonly at: number;
   readonly answeringSinceAt: number | undefined;
+  readonly wasSilent: boolean;
   /** It answered until this check failed: since then, if the next check shows that this was no restart. */
   readonly resumableSinceAt: number | undefined;
 }
@@ -115,6 +133,7 @@ class Driver implements ReadinessDriver {
       power: check === undefined ? "silent" : ageMs <= READINESS_AGE_MS_MAX ? check.power : "unknown",
       guid: check?.guid ?? "",
       answeringForMs: known.answeringSinceAt === undefined ? 0 : now - known.answeringSinceAt,
+      wasSilent: known.wasSilent,
       ageMs,
     };
   }
@@ -188,7 +207,10 @@ class Driver implements ReadinessDriver {
       const at = clock.now();
       const answeringSinceAt = sinceWhen(before, at);
       const reason = identityProblem(host.guid, check.guid);
-      this.#known.set(host.hostId, { check, reason, at, answeringSinceAt, resumableSinceAt: undefined });
+      // Beginning anew after a failed check is a silence that was seen; after a pause of ours it is only unknown.
+      const wasSilent =
+        answeringSinceAt === at ? before?.check === undefined && before !== undefined : (before?.wasSilent ?? false);
+      this.#known.set(host.hostId, { check, reason, at, answeringSinceAt, wasSilent, resumableSinceAt: undefined });
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       const reason = errorChain(error);
@@ -199,6 +221,7 @@ class Driver implements ReadinessDriver {
         reason,
         at: clock.now(),
         answeringSinceAt: undefined,
+        wasSilent: before?.wasSilent ?? false,
         resumableSinceAt: before?.answeringSinceAt,
       });
     }

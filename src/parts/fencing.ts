@@ -8,7 +8,13 @@ import { createIpmiMethod } from "../fence/methods/ipmi.ts";
 import type { FenceMethod } from "../fence/methods/types.ts";
 import { FENCE_POLICY_DEFAULT, type FencePolicy } from "../fence/policy.ts";
 import type { Clock } from "../fence/ports.ts";
-import { type CheckedHost, createReadiness, type ReadinessDriver, readinessTurn } from "../fence/readiness.ts";
+import {
+  answeringTogether,
+  type CheckedHost,
+  createReadiness,
+  type ReadinessDriver,
+  readinessTurn,
+} from "../fence/readiness.ts";
 import {
   allBindings,
   allFenceRecords,
@@ -28,6 +34,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Hosts } from "./hosts.ts";
 import { judgementOf, noteLevel, powerNews, type Seen, seenNothing } from "./judgement.ts";
 import type { Seal } from "./seal.ts";
+import type { BmcLine } from "./side-report.ts";
 
 /** What fencing and recovery want of the hosts; parts/hosts.ts has more. */
 export type FencedHosts = Pick<Hosts, "view" | "closedReason"> & {
@@ -40,6 +47,9 @@ export interface FencingPorts {
   readonly seal: Seal;
   log(text: string): void;
 }
+
+/** Heartbeat answers bring it every 100 ms; older than this its box is not heard any more. */
+const TOLD_AGE_MS_MAX = 2000;
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -60,6 +70,8 @@ export class Fencing {
   readonly #records = new Map<number, FenceRow>();
   #hosts: FencedHosts | undefined;
   #hasSchema = false;
+  /** By raft id; at most one a member. */
+  readonly #told = new Map<string, { readonly bmcs: readonly BmcLine[]; readonly at: number }>();
   #fence: FenceDriver | undefined;
   #vmha: VmhaDriver | undefined;
   #removeListener: (() => void) | undefined;
@@ -107,6 +119,25 @@ export class Fencing {
     return power === "on" || power === "off" ? power : undefined;
   }
 
+  /** Another box's knowledge of the BMCs, `at` on our monotonic clock. */
+  take(from: string, bmcs: readonly BmcLine[], at: number): void {
+    this.#told.set(from, { bmcs, at });
+  }
+
+  /** This box's own knowledge of the BMCs, for the others. */
+  bmcs(): readonly BmcLine[] {
+    return this.readiness.all();
+  }
+
+  #answeringForMs(hostId: number): number {
+    const own = this.readiness.of(hostId);
+    const now = clock.now();
+    const others = [...this.#told.values()]
+      .filter(({ at }) => now - at <= TOLD_AGE_MS_MAX)
+      .flatMap(({ bmcs }) => bmcs.filter((line) => line.hostId === hostId));
+    return answeringTogether(own === undefined ? others : [own, ...others]);
+  }
+
   /** Fences and recovers from now on, as the leader of `term`. */
   async lead(hosts: FencedHosts, term: number): Promise<void> {
     const { cluster, config, seal } = this.#ports;
@@ -122,7 +153,7 @@ export class Fencing {
         propose,
         lease: { remainingMs: () => cluster.core.leaseRemainingMs() },
         monitor: { judgement: (hostId) => this.#judgement(hostId) },
-        readiness: { answeringForMs: (hostId) => this.readiness.of(hostId)?.answeringForMs ?? 0 },
+        readiness: { answeringForMs: (hostId) => this.#answeringForMs(hostId) },
         clock,
         methods: this.#methods,
         unseal: seal.unseal,

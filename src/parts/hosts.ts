@@ -26,6 +26,7 @@ import { domainSpec } from "./domain-spec.ts";
 import { admittedBootId, factsOf, hostUuid, noteLine, stepFor, type Told, toldNothing } from "./host-facts.ts";
 import { HostRows } from "./host-rows.ts";
 import { pinHostKey, readHostKey } from "./secrets.ts";
+import { type BmcLine, encodeSideReport } from "./side-report.ts";
 
 /** Where hosts have the shared datastores. */
 const DATASTORES = "/var/lib/one/datastores";
@@ -48,6 +49,8 @@ export interface HostsPorts {
   readonly config: Config;
   readonly privateKey: string;
   readonly clusterId: string;
+  /** For how long the BMCs have answered this box. */
+  bmcs(): readonly BmcLine[];
   /** The host's BMC's power, asked now; undefined when it does not answer or none is configured. */
   bmcPower(hostId: number): Promise<"on" | "off" | undefined>;
   /** Something about hosts changed that fencing may wait for. */
@@ -112,7 +115,10 @@ export class Hosts {
     this.#removeListener = this.#ports.cluster.state.onApplied((tags) => this.#rows.applied(tags));
     await this.#loadHosts();
     this.monitor.start();
-    this.#payloads = setInterval(() => this.#ports.cluster.core.setSide(this.monitor.payload()), PAYLOAD_INTERVAL_MS);
+    this.#payloads = setInterval(() => {
+      const report = { verdicts: this.monitor.payload(), bmcs: this.#ports.bmcs() };
+      this.#ports.cluster.core.setSide(encodeSideReport(report));
+    }, PAYLOAD_INTERVAL_MS);
   }
 
   async stop(): Promise<void> {

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Device } from "../../../src/fence/configuration.ts";
 import type { DeviceCheck, FenceMethod } from "../../../src/fence/methods/types.ts";
-import { CHECK_SPACING_MS, createReadiness, readinessTurn } from "../../../src/fence/readiness.ts";
+import { answeringTogether, CHECK_SPACING_MS, createReadiness, readinessTurn } from "../../../src/fence/readiness.ts";
 
 const GUID = "3fa85f6457174562b3fc2c963f66afa6";
 const DEVICE: Device = {
@@ -146,6 +146,35 @@ test("no two boxes ever have their turn at one BMC at the same time", () => {
       const boxes = [0, 1, 2].filter((box) => readinessTurn(ms, hostId, box, 3));
       assert.ok(boxes.length <= 1);
     }
+});
+
+test("boxes together: the longest memory counts, unless a box saw the BMC silent since", () => {
+  const life = (answeringForMs: number, wasSilent = false) => ({ answeringForMs, wasSilent });
+  assert.is(answeringTogether([]), 0);
+  assert.is(answeringTogether([life(3_000), life(90_000)]), 90_000, "a restarted box leans on another one's memory");
+  assert.is(
+    answeringTogether([life(90_000), life(12_000, true)]),
+    12_000,
+    "the longer memory may have missed the silence",
+  );
+  assert.is(
+    answeringTogether([life(90_000), life(0, true)]),
+    90_000,
+    "a box that it does not answer now may have lost its own cable",
+  );
+});
+
+test("a silence that was seen is remembered after the BMC answers again; the first check of a box is no silence", async () => {
+  let isDead = false;
+  const { driver, pass } = bed(() => (isDead ? Promise.reject(new Error("no answer")) : Promise.resolve(GOOD)));
+  await pass(10_000);
+  assert.is(driver.of(3)?.wasSilent, false);
+  isDead = true;
+  await pass(20_000);
+  isDead = false;
+  await pass(20_000);
+  assert.is(driver.of(3)?.wasSilent, true);
+  await driver.stop();
 });
 
 test.run();

@@ -11,6 +11,7 @@ const READY: Readiness = {
   findings: [],
   power: "off",
   guid: "",
+  wasSilent: false,
   answeringForMs: 90_000,
   ageMs: 100,
 };
