@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter } from "../raft/bytes.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
-import type { PeerMember } from "./peers.ts";
+import type { PeerMember } from "./hello.ts";
 import type { MembershipAt } from "./ports.ts";
 
 /** A membership of seven boxes with long names and addresses. */

@@ -1,42 +1,17 @@
 import tls from "node:tls";
-import { assert } from "../base/assert.ts";
 import { errorChain } from "../base/error.ts";
 import { encodeFrame, FrameReader, type FrameType, frameType, HELLO_BYTES_MAX } from "./frame.ts";
+import {
+  type Channel,
+  DIAL_TIMEOUT_MS,
+  type Hello,
+  hashOfPeer,
+  type JoinRequest,
+  type PeerMember,
+  PROTOCOL_VERSION,
+} from "./hello.ts";
 import type { ClusterId, Identity } from "./identity.ts";
-
-/** Where a member listens and how it is known. */
-export interface PeerMember {
-  readonly raftId: string;
-  /** `host:port` */
-  readonly address: string;
-  readonly certificateHash: string;
-}
-
-/** Heartbeats, votes and their answers never wait behind entries: two connections a peer and direction. */
-export type Channel = "control" | "bulk";
-
-/** The first frame of a connection, JSON. */
-export interface Hello {
-  readonly protocol: number;
-  readonly featureLevel: number;
-  readonly raftId: string;
-  /** New at each start of a box: tells a restarted box from a clone that runs beside it. */
-  readonly nonce: string;
-  readonly channel: Channel | "join";
-  readonly cluster: ClusterId | null;
-  /** Only with `channel: "join"`. */
-  readonly join?: JoinRequest;
-}
-
-/** What a joiner asks for with its token. */
-export interface JoinRequest {
-  readonly secret: string;
-  readonly serverId: number;
-  readonly raftId: string;
-  readonly certificateHash: string;
-  /** Where the joiner listens for peers, `host:port`. */
-  readonly address: string;
-}
+import { Link } from "./link.ts";
 
 export interface PeersEvents {
   /** A frame of a peer whose certificate is the one that the membership names. */
@@ -62,15 +37,6 @@ export interface PeersOptions {
   readonly localAddress: string | undefined;
 }
 
-/** Raised with each change that an older box cannot read. */
-export const PROTOCOL_VERSION = 1;
-const DIAL_TIMEOUT_MS = 500;
-const REDIAL_MS = 100;
-/** A box that is refused (it was removed, or is a copy) asks ever more rarely: each try is a handshake for both sides. */
-const REDIAL_REFUSED_MAX_MS = 3200;
-const PING_MS = 300;
-/** A peer that answers no ping for so long is dialled anew: TCP's own retries back off for minutes. */
-const SILENCE_MS = 1500;
 /** A box that was heard within this lives: three pings. A second one with its identity is a copy, not its next life. */
 const ALIVE_MS = 1000;
 /** Connections that have not said who they are, or ask to join. Members have two each; the rest is anybody. */
@@ -79,146 +45,6 @@ const STRANGERS_MAX = 32;
 const LINGER_MS = 1000;
 /** A joiner's connection stays until the leader has changed the membership, or could not. */
 const JOIN_TIMEOUT_MS = 20_000;
-/** Beyond this, frames for a slow peer are dropped; Raft sends again. */
-const BUFFER_BYTES_MAX: Record<Channel, number> = { control: 1024 * 1024, bulk: 16 * 1024 * 1024 };
-
-/** SHA-256 of the certificate that the other side showed, or "" when it showed none. */
-function hashOfPeer(socket: tls.TLSSocket): string {
-  return (socket.getPeerCertificate()?.fingerprint256 ?? "").replaceAll(":", "").toLowerCase();
-}
-
-/** Our outgoing connection of one channel to one peer: dials for ever, pings, and drops what a slow peer cannot take. */
-class Link {
-  #socket: tls.TLSSocket | undefined;
-  #isUp = false;
-  #isStopped = false;
-  #outgoing: Buffer[] = [];
-  #answeredAt = 0;
-  #refusals = 0;
-  #redial: ReturnType<typeof setTimeout> | undefined;
-  readonly #ping: ReturnType<typeof setInterval>;
-  readonly #peers: Peers;
-  readonly #member: PeerMember;
-  readonly #channel: Channel;
-
-  constructor(peers: Peers, member: PeerMember, channel: Channel) {
-    this.#peers = peers;
-    this.#member = member;
-    this.#channel = channel;
-    this.#ping = setInterval(() => this.#checkLife(), PING_MS);
-    this.#dial();
-  }
-
-  get isUp(): boolean {
-    return this.#isUp;
-  }
-
-  queue(frame: Buffer): boolean {
-    if (!this.#isUp || (this.#socket?.writableLength ?? 0) > BUFFER_BYTES_MAX[this.#channel]) return false;
-    this.#outgoing.push(frame);
-    return true;
-  }
-
-  flush(): void {
-    if (this.#outgoing.length === 0) return;
-    const frames = this.#outgoing;
-    this.#outgoing = [];
-    this.#socket?.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
-  }
-
-  /** Dials again at once: the other side has restarted, so this connection leads nowhere. */
-  renew(): void {
-    if (this.#socket !== undefined) this.#lose();
-    clearTimeout(this.#redial);
-    this.#dial();
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    clearInterval(this.#ping);
-    clearTimeout(this.#redial);
-    this.#lose();
-  }
-
-  #dial(): void {
-    if (this.#isStopped) return;
-    const { identity, localAddress } = this.#peers.options;
-    const colon = this.#member.address.lastIndexOf(":");
-    const socket = tls.connect({
-      host: this.#member.address.slice(0, colon),
-      port: Number(this.#member.address.slice(colon + 1)),
-      ...(localAddress === undefined ? {} : { localAddress }),
-      key: identity.privateKeyPem,
-      cert: identity.certificatePem,
-      minVersion: "TLSv1.3",
-      // The certificate is self-signed by design; its hash is compared below, before anything is sent.
-      rejectUnauthorized: false,
-    });
-    this.#socket = socket;
-    const timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS);
-    const reader = new FrameReader();
-    socket.on("secureConnect", () => {
-      if (hashOfPeer(socket) !== this.#member.certificateHash) {
-        this.#peers.events.log(
-          `${this.#member.address} is not the box ${this.#member.raftId}: its certificate differs`,
-        );
-        socket.destroy();
-        return;
-      }
-      socket.setNoDelay(true);
-      socket.write(encodeFrame(frameType.hello, Buffer.from(JSON.stringify(this.#peers.hello(this.#channel)))));
-    });
-    socket.on("data", (chunk: Buffer) => {
-      try {
-        reader.push(chunk, (type, payload) => {
-          this.#answeredAt = performance.now();
-          if (type === frameType.accept) {
-            clearTimeout(timer);
-            this.#isUp = true;
-            this.#refusals = 0;
-            this.#peers.accepted(this.#member);
-          } else if (type === frameType.refuse) {
-            this.#refusals++;
-            this.#peers.refused(this.#member, payload.toString("utf8"));
-            socket.destroy();
-          }
-        });
-      } catch (error) {
-        this.#peers.events.log(errorChain(error));
-        socket.destroy();
-      }
-    });
-    // The error is followed by close, which is where we act.
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
-      clearTimeout(timer);
-      if (this.#socket === socket) this.#lose();
-    });
-  }
-
-  #lose(): void {
-    const wasUp = this.#isUp;
-    const socket = this.#socket;
-    this.#socket = undefined;
-    this.#isUp = false;
-    this.#outgoing = [];
-    socket?.destroy();
-    if (wasUp) this.#peers.events.unreachable(this.#member.raftId);
-    if (this.#isStopped) return;
-    clearTimeout(this.#redial);
-    const waitMs = Math.min(REDIAL_MS * 2 ** this.#refusals, REDIAL_REFUSED_MAX_MS);
-    this.#redial = setTimeout(() => this.#dial(), waitMs);
-  }
-
-  #checkLife(): void {
-    if (!this.#isUp) return;
-    if (performance.now() - this.#answeredAt > SILENCE_MS) {
-      this.#lose();
-      return;
-    }
-    this.#socket?.write(encodeFrame(frameType.ping, Buffer.alloc(0)));
-  }
-}
 
 /** The connections of this box with all members: outgoing ones carry what we say, incoming ones what they say. */
 export class Peers {
@@ -463,55 +289,4 @@ export class Peers {
       (error: unknown) => refuse(errorChain(error)),
     );
   }
-}
-
-/** Asks one member to let us in; resolves with its answer, rejects with its refusal. One try, bounded by `deadlineMs`. */
-export function askToJoin(
-  member: Omit<PeerMember, "raftId">,
-  hello: Hello,
-  options: { readonly identity: Identity; readonly localAddress: string | undefined; readonly deadlineMs: number },
-): Promise<unknown> {
-  assert(hello.channel === "join", "a join hello");
-  const colon = member.address.lastIndexOf(":");
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({
-      host: member.address.slice(0, colon),
-      port: Number(member.address.slice(colon + 1)),
-      ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
-      key: options.identity.privateKeyPem,
-      cert: options.identity.certificatePem,
-      minVersion: "TLSv1.3",
-      rejectUnauthorized: false,
-    });
-    const fail = (why: string): void => {
-      socket.destroy();
-      reject(new Error(why));
-    };
-    const timer = setTimeout(
-      () => fail(`no answer from ${member.address} in ${options.deadlineMs} ms`),
-      options.deadlineMs,
-    );
-    const reader = new FrameReader();
-    socket.on("secureConnect", () => {
-      if (hashOfPeer(socket) !== member.certificateHash) fail(`${member.address} is not the box that the token names`);
-      else socket.write(encodeFrame(frameType.hello, Buffer.from(JSON.stringify(hello))));
-    });
-    socket.on("data", (chunk: Buffer) => {
-      try {
-        reader.push(chunk, (type, payload) => {
-          const text = payload.toString("utf8");
-          if (type === frameType.accept) resolve(JSON.parse(text));
-          else reject(new Error(`${member.address} says: ${text}`));
-          socket.destroy();
-        });
-      } catch (error) {
-        fail(errorChain(error));
-      }
-    });
-    socket.on("error", (error: Error) => reject(error));
-    socket.on("close", () => {
-      clearTimeout(timer);
-      reject(new Error(`${member.address} closed the connection`));
-    });
-  });
 }

@@ -14,8 +14,8 @@ import {
 import type { Append } from "../store/log/types.ts";
 import { AddressBook, decodeMembershipAt } from "./address-book.ts";
 import { type FrameType, frameType, SIDE_PAYLOAD_BYTES_MAX } from "./frame.ts";
+import type { Channel, PeerMember } from "./hello.ts";
 import { Lease } from "./lease.ts";
-import type { Channel, PeerMember } from "./peers.ts";
 import type { ClusterStatus, LeaseGate, LogPort, MembershipAt, Proposal, RoleNews, WorkPort } from "./ports.ts";
 
 /** A tick that comes later than this share of E was a pause: see {@link Pump.tick}. */

@@ -1,5 +1,5 @@
+import type { JoinRequest } from "../cluster/hello.ts";
 import type { ClusterId, Identity } from "../cluster/identity.ts";
-import type { JoinRequest } from "../cluster/peers.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
 import type { LogEntry, MembershipChange, Timings } from "../raft/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";

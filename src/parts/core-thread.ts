@@ -4,8 +4,9 @@
  */
 import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
+import type { JoinRequest } from "../cluster/hello.ts";
 import { leaseDurationMs } from "../cluster/lease.ts";
-import { type JoinRequest, Peers } from "../cluster/peers.ts";
+import { Peers } from "../cluster/peers.ts";
 import { Pump } from "../cluster/pump.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";

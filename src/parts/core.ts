@@ -1,7 +1,7 @@
 import type { Outcome } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
 import { Calls } from "../cluster/forward.ts";
-import type { JoinRequest } from "../cluster/peers.ts";
+import type { JoinRequest } from "../cluster/hello.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
 import { Proposals } from "../cluster/propose.ts";
 import { createClock } from "../linux/clock.ts";

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import type { Change, Outcome } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
+import { askToJoin } from "../cluster/ask-to-join.ts";
+import { type JoinRequest, PROTOCOL_VERSION } from "../cluster/hello.ts";
 import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
 import {
   createSecret,
@@ -11,7 +13,6 @@ import {
   spendToken,
   storeToken,
 } from "../cluster/join-token.ts";
-import { askToJoin, type JoinRequest, PROTOCOL_VERSION } from "../cluster/peers.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
 import type { Member, MembershipChange } from "../raft/types.ts";
 import { writeCredentials } from "./one-auth.ts";

@@ -2,9 +2,11 @@
 import tls from "node:tls";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { askToJoin } from "../../../src/cluster/ask-to-join.ts";
 import { frameType } from "../../../src/cluster/frame.ts";
+import { type JoinRequest, PROTOCOL_VERSION } from "../../../src/cluster/hello.ts";
 import { createIdentity, type Identity } from "../../../src/cluster/identity.ts";
-import { askToJoin, type JoinRequest, Peers, type PeersEvents, PROTOCOL_VERSION } from "../../../src/cluster/peers.ts";
+import { Peers, type PeersEvents } from "../../../src/cluster/peers.ts";
 
 const cluster = { lineage: "00112233445566aa", generation: 1 };
 let nextPort = 42_636;
