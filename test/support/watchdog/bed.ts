@@ -95,9 +95,14 @@ export class Bed {
     return parseResetReason(this.lines("reset-reason").join("\n"));
   }
 
+  /** How often a main has begun to check in, over all supervisors. */
+  get checkIns(): number {
+    return this.log.split("main checks in").length - 1;
+  }
+
   /** The process id of the latest stand-in, once it checks in. */
   async running(count = 1): Promise<number> {
-    await this.until(`start ${count} checks in`, () => this.log.split("main checks in").length - 1 >= count);
+    await this.until(`start ${count} checks in`, () => this.checkIns >= count);
     return this.starts.at(-1)?.pid ?? 0;
   }
 
