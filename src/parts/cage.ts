@@ -6,7 +6,10 @@ import type { Cage } from "../watchdog/ports.ts";
  * Main and all that it starts: a cgroup where the kernel lets us have one, which also holds what an *earlier* supervisor
  * left behind, and the process group of the child in any case.
  */
-export function openCage(name: string, report: (text: string) => void): Cage {
+export function openCage(
+  name: string,
+  report: (text: string) => void,
+): Cage & { readonly enter: (command: readonly string[]) => string[] } {
   let group: ProcessGroup | undefined;
   let leader: number | undefined;
   try {
@@ -15,6 +18,11 @@ export function openCage(name: string, report: (text: string) => void): Cage {
     report(`${errorChain(error)}: what main starts is held by its process group only`);
   }
   return {
+    // The shell moves itself before it becomes main: on a loaded machine main may have children before adopt gets its turn.
+    enter: (command) =>
+      group === undefined
+        ? [...command]
+        : ["/bin/sh", "-c", 'echo $$ >"$0"; exec "$@"', `${group.path}/cgroup.procs`, ...command],
     adopt: (pid) => {
       leader = pid;
       try {

@@ -63,16 +63,17 @@ export function supervise(options: SupervisionOptions): void {
     (line) => driver.checkIn(line),
     (text) => log.write(text),
   );
+  const cage = openCage(options.cgroup, (text) => log.write(text));
   const driver = new WatchdogDriver(
     {
       now: () => clock.monotonicRaw(),
       get device() {
         return device;
       },
-      cage: openCage(options.cgroup, (text) => log.write(text)),
+      cage,
       spawn: (ended) => {
         server.ensure();
-        return spawnMain(options, ended);
+        return spawnMain(options, cage.enter(options.command), ended);
       },
       terminate: (pid) => {
         try {
@@ -121,9 +122,10 @@ function openDevice(options: SupervisionOptions, report: (text: string) => void)
 
 function spawnMain(
   options: SupervisionOptions,
+  command: readonly string[],
   ended: (pid: number, code: number | null, how: string) => void,
 ): number {
-  const child = Bun.spawn([...options.command], {
+  const child = Bun.spawn([...command], {
     env: { ...process.env, ...options.environment, RINGFENCE_PARENT: String(process.pid) },
     stdio: ["ignore", "inherit", "inherit"],
     // A process group of its own: a Ctrl-C for the supervisor does not reach main before its time.
