@@ -189,7 +189,9 @@ test("a domain of ours on a host where its VM does not belong is destroyed", asy
   const copy = xml.replace(vm.guest.diskSource, `${vm.guest.diskSource}.stray`);
   await must(other, ["cp", vm.guest.diskSource, `${vm.guest.diskSource}.stray`]);
   await must(other, ["sh", "-c", "cat >/tmp/stray.xml"], copy);
-  await must(other, ["virsh", "create", "/tmp/stray.xml"]);
+  const created = await other.exec(["virsh", "create", "/tmp/stray.xml"]);
+  // It may be destroyed while libvirt still waits for its QEMU: then the create itself says so.
+  assert.ok(created.code === 0 || /terminating on signal 15/.test(created.stderr), created.stderr);
   await level(stage, "the stray is gone", HEAL_MS, async () => {
     const where = runsOn(stage, vm.id);
     return where.length === 1 && where[0] === victim.name ? undefined : where.join(", ");
