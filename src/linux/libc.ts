@@ -7,9 +7,13 @@ import { getSystemErrorName } from "node:util";
  */
 export const libc = dlopen("libc.so.6", {
   __errno_location: { args: [], returns: "ptr" },
+  adjtimex: { args: ["ptr"], returns: "i32" },
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  epoll_create1: { args: ["i32"], returns: "i32" },
+  epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
   flock: { args: ["i32", "i32"], returns: "i32" },
   getppid: { args: [], returns: "i32" },
   gettid: { args: [], returns: "i32" },
@@ -17,15 +21,29 @@ export const libc = dlopen("libc.so.6", {
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   mlockall: { args: ["i32"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+  read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
   send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
   setpriority: { args: ["i32", "u32", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  tcflush: { args: ["i32", "i32"], returns: "i32" },
+  write: { args: ["i32", "ptr", "u64"], returns: "i64" },
 }).symbols;
 
 /** errno values (asm-generic/errno*.h) that callers tell apart. */
-export const ERRNO = { ENOENT: 2, EAGAIN: 11, EEXIST: 17, ENODEV: 19, EADDRNOTAVAIL: 99, ENOBUFS: 105 } as const;
+export const ERRNO = {
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  EAGAIN: 11,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENOTTY: 25,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
+} as const;
 
 /**
  * The calling thread's errno. Read it directly after the failed call: nothing of the runtime runs a failing system call
