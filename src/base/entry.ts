@@ -36,6 +36,11 @@ export interface Entry extends Change {
   readonly kind: string;
   /** Wall time in ms, fixed by the leader; for people only. */
   readonly at: number;
+  /**
+   * Raises the cluster's feature level to this, the one in force plus 1: the statements are its migration, and what
+   * follows in the log may use it. A box whose build does not know the level stops before it applies the entry.
+   */
+  readonly level?: number;
 }
 
 /** What became of an entry. `unknown`: leadership was lost under way, the next leader's session table settles it. */

@@ -27,7 +27,7 @@ function appendChange(core: Core, change: MembershipChange): ProposeMembershipRe
 
 function changeObstacle(core: Core, change: MembershipChange): string | undefined {
   if (core.pendingMembershipIndex > core.log.applied && !core.is("two-changes-in-flight")) {
-    return `another change may be in flight: index ${core.pendingMembershipIndex} is not applied yet`;
+    return `one change at a time: that of entry ${core.pendingMembershipIndex} may not be in force yet`;
   }
   // Ongaro's 2015 correction: without it two leaders may count on configurations that do not intersect.
   if (!core.ownTermCommitted && !core.is("change-without-own-term-commit")) {
@@ -84,9 +84,9 @@ export function takeMembership(core: Core, membership: Membership): void {
   core.role = core.restingRole();
 }
 
-/** Leader: leaves a joint configuration by itself once nothing else is in flight. */
+/** Leader: leaves a joint configuration by itself once nothing else is in flight, behind an entry of its own term. */
 export function leaveJointWhenDue(core: Core): void {
   if (!core.isLeader || !core.membership.autoLeave || !isJoint(core.membership)) return;
-  if (core.pendingMembershipIndex > core.log.applied) return;
+  if (core.pendingMembershipIndex > core.log.applied || !core.ownTermCommitted) return;
   appendChange(core, { kind: "leave-joint" });
 }

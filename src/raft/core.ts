@@ -1,4 +1,3 @@
-import type { Prng } from "../base/prng.ts";
 import { LogView } from "./log-view.ts";
 import { isVoter } from "./membership.ts";
 import type { Message } from "./messages.ts";
@@ -12,6 +11,7 @@ import type {
   NodeConfig,
   Options,
   RaftId,
+  RandomSource,
   ReadState,
   Role,
   SoftState,
@@ -36,7 +36,7 @@ export interface PendingRead {
 export class Core {
   readonly id: RaftId;
   readonly log: LogView;
-  readonly random: Prng;
+  readonly random: RandomSource;
   readonly mutants: ReadonlySet<CoreMutant> | undefined;
   readonly startupPromiseMs: number;
   /** The commit index that was durable at the start: no campaign before it is applied again. */
@@ -60,6 +60,8 @@ export class Core {
   hardSequence = 0;
   /** The commit index that the last Ready's hard state named. */
   announcedCommit: number;
+  /** The one that the last Ready that had to be synced named. */
+  syncedCommit: number;
 
   role: Role = "follower";
   leader: RaftId = NOBODY;
@@ -87,7 +89,6 @@ export class Core {
   /** The deadline as drawn, before a refusal shortened it. */
   fullDeadline = Number.POSITIVE_INFINITY;
   votes = new Map<RaftId, boolean>();
-  refusedForStickiness = false;
   refused = false;
   /** The Ready whose durability lets the candidate count its own vote; 0: not handed out yet, −1: counted. */
   ownVoteSequence = 0;
@@ -127,6 +128,7 @@ export class Core {
     const commit = Math.max(config.hardState.commit, config.membershipIndex);
     this.log = new LogView(config.log, commit, config.applied);
     this.announcedCommit = config.hardState.commit;
+    this.syncedCommit = config.hardState.commit;
     this.startupCommit = this.log.commit;
     this.verified = this.log.commit;
     this.startupPromiseMs = config.startupPromiseMs ?? config.hardState.promiseMs;

@@ -145,9 +145,8 @@ export function countOwnVote(core: Core): void {
 /** A refused round is tried again soon, unless somebody refused because a leader is alive. */
 function noteRefusal(core: Core, sticky: boolean): void {
   if (sticky) {
-    core.refusedForStickiness = true;
     core.electionDeadline = core.fullDeadline;
-  } else if (!core.refusedForStickiness && !core.refused) {
+  } else if (!core.refused) {
     core.electionDeadline = Math.min(core.fullDeadline, core.now + core.drawRetry());
   }
   core.refused = true;
@@ -169,7 +168,6 @@ function countVotes(core: Core): void {
 function startRound(core: Core): void {
   core.votes.clear();
   core.refused = false;
-  core.refusedForStickiness = false;
   core.leader = NOBODY;
   core.drawElectionDeadline();
 }
@@ -223,7 +221,6 @@ function becomeLeader(core: Core): void {
   core.role = "leader";
   core.leader = core.id;
   core.resetProgress();
-  core.quorumCheckNotBefore = core.now;
   // Changes that were inherited uncommitted may still be committed: none may be proposed before they are applied.
   core.pendingMembershipIndex = core.log.lastIndex;
   core.ownTermFirstIndex = core.log.lastIndex + 1;

@@ -73,13 +73,16 @@ export function handleHeartbeat(core: Core, message: Heartbeat): void {
 /** Promises what is asked for, or this box's own E when that is more. Boxes may apply a change of timings at different times. */
 function givePromise(core: Core, askedMs: number): number {
   if (askedMs === 0) return 0;
-  const promiseMs = Math.min(Math.max(askedMs, core.timings.promiseMs), PROMISE_MS_MAX);
+  const largest = core.is("mixed-promises-counted")
+    ? core.timings.promiseMs
+    : Math.max(askedMs, core.timings.promiseMs);
+  const promiseMs = Math.min(largest, PROMISE_MS_MAX);
   core.promiseUntil = Math.max(core.promiseUntil, core.now + promiseMs);
   if (promiseMs > core.promiseMs) {
     core.promiseMs = promiseMs;
     core.hardDirty = true;
   }
-  return promiseMs;
+  return core.is("mixed-promises-counted") ? Math.max(askedMs, promiseMs) : promiseMs;
 }
 
 export function handleHeartbeatResponse(core: Core, message: HeartbeatResponse): void {

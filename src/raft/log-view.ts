@@ -32,6 +32,9 @@ export class LogView {
   #applied: number;
   #offered: number;
   readonly #writes: Write[] = [];
+  /** The terms of what was durable at the start and perhaps not committed, from `#tailFirst` on. See {@link restore}. */
+  readonly #tailTerms: number[] = [];
+  readonly #tailFirst: number;
   /** Handed out and not yet applied, one record a Ready. */
   readonly #applying: { readonly index: number; readonly sizeBytes: number }[] = [];
   #applyingBytes = 0;
@@ -47,6 +50,8 @@ export class LogView {
     this.#commit = Math.max(applied, Math.min(commit, this.#last));
     this.#applied = applied;
     this.#offered = applied;
+    this.#tailFirst = this.#commit + 1;
+    for (let index = this.#tailFirst; index <= this.#last; index++) this.#tailTerms.push(reader.term(index) ?? -1);
   }
 
   get lastIndex(): number {
@@ -140,11 +145,10 @@ export class LogView {
     for (const write of this.#writes) write.lastIndex = Math.min(write.lastIndex, last);
   }
 
-  commitTo(index: number): boolean {
-    if (index <= this.#commit) return false;
+  commitTo(index: number): void {
+    if (index <= this.#commit) return;
     assert(index <= this.#last, `commit ${index} is after the log's end ${this.#last}`);
     this.#commit = index;
-    return true;
   }
 
   hasUnsubmitted(): boolean {
@@ -208,11 +212,12 @@ export class LogView {
   }
 
   /**
-   * A snapshot was installed. When the log holds its last entry the rest is good and acknowledged, and stays; else the
-   * log starts empty after it.
+   * A snapshot after commit was installed. When the log held its last entry the rest is good and acknowledged, and
+   * stays; else the log starts empty after it. The reader cannot say which: it knows the snapshot's term by now, whatever
+   * it held there before. What is after commit is in memory, or was on the disk at the start.
    */
   restore(meta: SnapshotMeta): void {
-    if (!this.matches(meta.index, meta.term)) {
+    if (!this.#held(meta)) {
       this.#recent = [];
       this.#last = meta.index;
       this.#stable = meta.index;
@@ -229,6 +234,12 @@ export class LogView {
     this.#applying.length = 0;
     this.#applyingBytes = 0;
     this.#forget();
+  }
+
+  #held({ index, term }: SnapshotMeta): boolean {
+    if (index > this.#last) return false;
+    if (index >= this.#first) return (this.#recent[index - this.#first] as LogEntry).term === term;
+    return this.#tailTerms[index - this.#tailFirst] === term;
   }
 
   /** Drops from memory what is both durable and handed out. */

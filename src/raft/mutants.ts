@@ -22,6 +22,7 @@ export type CoreMutant =
   | "no-restart-quarantine"
   | "vote-within-promise"
   | "campaign-within-own-promise"
+  | "mixed-promises-counted"
   | "transfer-keeps-lease"
   | "change-without-own-term-commit"
   | "two-changes-in-flight"

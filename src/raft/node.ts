@@ -156,6 +156,10 @@ export function createNode(config: NodeConfig): RaftNode {
         core.promiseMs = timings.promiseMs;
         core.hardDirty = true;
       }
+      // At once: the followers hear of the new E, and of the entry's commit, before the old heartbeat would have been due.
+      // A slower heartbeat could otherwise come after their old time-outs.
+      if (core.isLeader) broadcastHeartbeat(core);
+      else if (core.electionDeadline < Number.POSITIVE_INFINITY) core.drawElectionDeadline();
     },
     hasReady: () => hasReady(core),
     ready: () => takeReady(core),

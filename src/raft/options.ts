@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import type { Options, Timings } from "./types.ts";
+import type { Options, OptionsInput, Timings } from "./types.ts";
 
 /** The default profile: what a switch with a hiccup and a loaded two-core box live with. */
 export const DEFAULT_TIMINGS: Timings = {
@@ -33,21 +33,38 @@ export const DEFAULT_OPTIONS: Options = {
   disableConfChangeValidation: false,
 };
 
-/** Timings for a driver that counts ticks instead of milliseconds: `now` is then the tick's number, and E one tick less than an election. */
-export function tickTimings(electionTicks: number, heartbeatTicks: number): Timings {
+/**
+ * Timings for a driver that counts ticks instead of milliseconds: `now` is then the tick's number, and E (`promiseTicks`,
+ * 0 turns leases off) one tick less than an election.
+ */
+export function tickTimings(electionTicks: number, heartbeatTicks: number, promiseTicks = electionTicks - 1): Timings {
   return {
     electionTimeoutMs: [electionTicks, 2 * electionTicks - 1],
     heartbeatMs: heartbeatTicks,
-    promiseMs: electionTicks - 1,
+    promiseMs: promiseTicks,
     retryMs: [1, Math.max(1, heartbeatTicks)],
   };
 }
 
 /** Options with the defaults filled in. Timings that prove nothing are a programmer's error: config/ has refused them. */
-export function completeOptions(options: Partial<Options> | undefined): Options {
+export function completeOptions(input: OptionsInput = {}): Options {
+  const { electionTick, heartbeatTick, promiseTick, ...options } = input;
   const complete = { ...DEFAULT_OPTIONS, ...options };
+  assert(electionTick === undefined || input.timings === undefined, "options: either timings or electionTick");
+  const isTicking = electionTick !== undefined;
+  assert(isTicking || (heartbeatTick ?? promiseTick) === undefined, "options: ticks need an electionTick");
+  if (isTicking) complete.timings = tickTimings(electionTick, heartbeatTick ?? 1, promiseTick);
   assertTimings(complete.timings);
+  assertLimits(complete);
   return complete;
+}
+
+/** With less than this the core would wait for ever for what it never sends. */
+function assertLimits(options: Options): void {
+  for (const name of ["maxInflight", "maxInflightBytes", "maxUncommittedBytes", "maxApplyingBytes"] as const) {
+    assert(options[name] >= 1, `options: ${name} ${options[name]} is below 1`);
+  }
+  assert(options.maxSizePerMessage >= 0, `options: maxSizePerMessage ${options.maxSizePerMessage} is below 0`);
 }
 
 /** E below the least election time-out, and heartbeats well inside E. */

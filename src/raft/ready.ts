@@ -12,7 +12,6 @@ export function hasReady(core: Core): boolean {
     core.releaseLease ||
     core.readRoundDue ||
     core.readStates.length > 0 ||
-    core.snapshotNeeded.length > 0 ||
     core.heartbeatRound !== undefined ||
     core.role !== core.announced.role ||
     core.leader !== core.announced.leader ||
@@ -33,7 +32,7 @@ export function takeReady(core: Core): Ready | undefined {
   const sequence = ++core.sequence;
   const mustSync = core.hardDirty || core.log.hasUnsubmitted();
   const softState = takeSoftState(core);
-  const hardState = takeHardState(core, sequence);
+  const hardState = takeHardState(core, sequence, mustSync);
   if (core.role === "candidate" && core.ownVoteSequence === 0) core.ownVoteSequence = sequence;
   const heartbeatRound = core.heartbeatRound;
   const ready: Ready = {
@@ -66,13 +65,20 @@ function takeSoftState(core: Core): SoftState | undefined {
   return core.announced;
 }
 
-function takeHardState(core: Core, sequence: number): HardState | undefined {
+/**
+ * A commit index alone may be lost, but every synced write names the one that is known by then: who holds the entry of a
+ * change must know after any crash that the change before it is committed. It would stand with the membership before
+ * both else, whose quorums need not meet those of the membership after both.
+ */
+function takeHardState(core: Core, sequence: number, mustSync: boolean): HardState | undefined {
+  const { commit } = core.log;
+  const isNews = core.hardDirty || commit !== core.announcedCommit || (mustSync && commit !== core.syncedCommit);
+  if (!isNews) return undefined;
   if (core.hardDirty) {
     core.hardDirty = false;
     core.hardSequence = sequence;
-  } else if (core.log.commit === core.announcedCommit) {
-    return undefined;
   }
-  core.announcedCommit = core.log.commit;
-  return { term: core.term, vote: core.vote, promiseMs: core.promiseMs, commit: core.log.commit };
+  core.announcedCommit = commit;
+  if (mustSync) core.syncedCommit = commit;
+  return { term: core.term, vote: core.vote, promiseMs: core.promiseMs, commit };
 }

@@ -132,7 +132,7 @@ function takeEntries(core: Core, message: Append): void {
     if (entry.index <= log.commit) continue;
     if (entry.index <= log.lastIndex) {
       if (log.matches(entry.index, entry.term) || core.is("conflict-by-index-only")) continue;
-      core.verified = Math.min(core.verified, entry.index - 1);
+      assert(entry.index > core.verified, `the leader of term ${core.term} contradicts itself at ${entry.index}`);
       log.truncate(entry.index);
     }
     log.push(entry);
@@ -199,7 +199,8 @@ function handleRejection(core: Core, progress: Progress, message: AppendResponse
   if (progress.next - 1 !== message.index) return;
   const agree = lastIndexUpToTerm(core, Math.min(message.hintIndex, message.index - 1), message.hintTerm);
   progress.next = Math.max(agree, progress.match) + 1;
-  progress.probeSent = false;
+  // The same question again: it has lost what it acknowledged. Once a heartbeat is often enough for that.
+  progress.probeSent = progress.next - 1 === message.index;
 }
 
 /**

@@ -1,4 +1,3 @@
-import type { Prng } from "../base/prng.ts";
 import type { Message } from "./messages.ts";
 import type { CoreMutant } from "./mutants.ts";
 
@@ -93,7 +92,10 @@ export interface LogReader {
   snapshotMeta(): SnapshotMeta | undefined;
 }
 
-/** What must survive a crash. `commit` may be late (it is only a hint); the other three may not. */
+/**
+ * What must survive a crash. A `commit` that comes without a sync may be lost: it is a hint then. The one that comes with a
+ * write that must be synced belongs to it, like the other three.
+ */
 export interface HardState {
   readonly term: number;
   readonly vote: RaftId;
@@ -144,6 +146,26 @@ export interface Options {
   readonly disableConfChangeValidation: boolean;
 }
 
+/**
+ * What may be set, the rest has its default (options.ts). A driver that counts ticks gives `electionTick` instead of
+ * `timings`: `now` is then the tick's number, and everything named ms counts ticks. Asynchronous storage is no option: a
+ * driver that says `appended` and `applied` has it, one that says `advance` has not.
+ */
+export interface OptionsInput extends Partial<Options> {
+  /** The least election time-out in ticks; the largest is twice that, less one. */
+  readonly electionTick?: number;
+  /** Ticks between two heartbeats; default 1. */
+  readonly heartbeatTick?: number;
+  /** E in ticks: default `electionTick` − 1; 0 turns leases off. */
+  readonly promiseTick?: number;
+}
+
+/** What the core needs of chance; a `Prng` is one. */
+export interface RandomSource {
+  /** A number in 0 ≤ x < 1: where in its range a time-out lies. */
+  fraction(): number;
+}
+
 export interface NodeConfig {
   readonly id: RaftId;
   /** From the log's newest membership record, or from the snapshot; never from the state database. */
@@ -157,13 +179,14 @@ export interface NodeConfig {
   readonly hardState: HardState;
   /** The last index that the state machine has applied. */
   readonly applied: number;
-  readonly random: Prng;
+  /** Draws the election time-outs. Boxes must not draw alike: seed each with chance, or hand in what a test wants. */
+  readonly random: RandomSource;
   /**
    * Votes for nobody and does not campaign until the first `now` + this. Default: the durable largest promise. The pump
    * passes less when the machine was rebooted and its uptime counts towards it.
    */
   readonly startupPromiseMs?: number;
-  readonly options?: Partial<Options>;
+  readonly options?: OptionsInput;
   readonly mutants?: ReadonlySet<CoreMutant>;
 }
 

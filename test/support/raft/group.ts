@@ -9,9 +9,10 @@ import type {
   Member,
   Membership,
   NodeConfig,
-  Options,
+  OptionsInput,
   RaftId,
   RaftNode,
+  RandomSource,
   Ready,
 } from "../../../src/raft/types.ts";
 import { INITIAL_HARD_STATE } from "../../../src/raft/types.ts";
@@ -57,9 +58,10 @@ export interface NodeSetup {
   readonly membership?: Membership;
   readonly membershipIndex?: number;
   readonly applied?: number;
-  readonly options?: Partial<Options>;
+  readonly options?: OptionsInput;
   readonly startupPromiseMs?: number;
   readonly seed?: number;
+  readonly random?: RandomSource;
   readonly log?: MemoryLog;
   readonly mutants?: NodeConfig["mutants"];
 }
@@ -85,7 +87,7 @@ export class TestBox {
       log: this.log,
       hardState: this.hardState,
       applied: setup.applied ?? 0,
-      random: createPrng(setup.seed ?? number),
+      random: setup.random ?? createPrng(setup.seed ?? number),
       ...(setup.startupPromiseMs === undefined ? {} : { startupPromiseMs: setup.startupPromiseMs }),
       ...(setup.options === undefined ? {} : { options: setup.options }),
       ...(setup.mutants === undefined ? {} : { mutants: setup.mutants }),

@@ -50,6 +50,35 @@ test("timings change for all and a longer promise is durable before a heartbeat 
   assert.is(ready?.messagesAfterAppend.filter((m) => m.kind === "heartbeat").length, 2);
 });
 
+test("a leader says changed timings at once: a slower heartbeat must not come after the followers' old time-outs", () => {
+  const group = new TestGroup([1, 2, 3], { options: { timings: FAST_TIMINGS } });
+  const leader = group.elect(1);
+  group.run(100);
+  const { term } = leader.node.status();
+  const slower = { electionTimeoutMs: [3000, 4500], heartbeatMs: 500, promiseMs: 2900, retryMs: [20, 150] } as const;
+  leader.node.setTimings(slower, group.now);
+  group.run(4 * slower.heartbeatMs);
+  // Followers that have not applied the entry yet still have time-outs below a heartbeat: the promise keeps them.
+  assert.is(leader.node.status().role, "leader");
+  assert.is(leader.node.status().term, term);
+  assert.is(group.box(2).hardState.promiseMs, slower.promiseMs);
+});
+
+test("a follower that applies shorter timings still keeps the promise that it gave under the longer ones", () => {
+  const group = new TestGroup([1, 2, 3]);
+  group.elect(1);
+  group.run(200);
+  const follower = group.box(2);
+  const promisedUntil = follower.node.status().promiseUntil;
+  follower.node.setTimings(FAST_TIMINGS, group.now);
+  assert.is(follower.node.status().promiseUntil, promisedUntil);
+  assert.is(follower.hardState.promiseMs, E, "what a restart waits for is the largest promise ever");
+  assert.is(follower.node.campaign(group.now).kind, "refused");
+  // The leader still asks for the longer one, and gets it.
+  group.run(150);
+  assert.ok(follower.node.status().promiseUntil >= group.now + E - 110);
+});
+
 test("forgetting the leader is refused while leases are on", () => {
   const group = new TestGroup([1, 2, 3]);
   group.elect(1);
@@ -101,10 +130,47 @@ test("a transfer that fails after TimeoutNow ends in stepping down, not in resum
   const leader = group.elect(1);
   group.drop = (message) => message.kind === "timeout-now";
   leader.node.transferLeader(id(2), group.now);
-  group.run(640);
+  group.run(645);
   assert.is(leader.node.status().role, "leader");
-  group.run(20);
+  group.run(5);
   assert.is.not(leader.node.status().role, "leader");
+});
+
+test("a learner is promoted at most 64 entries behind, and when it answered within E", () => {
+  const asked = (behind: number, ageMs: number): string => {
+    const group = new TestGroup([1, 2, 3], { membership: membershipOf([1, 2, 3], [4]) });
+    group.add(4, new TestBox(4, [], { membership: membershipOf([1, 2, 3], [4]) }));
+    const leader = group.elect(1);
+    group.run(200);
+    group.drop = (message) => message.to === id(4);
+    for (let i = 0; i < behind; i++) leader.node.propose([bytes(`${i}`)], group.now);
+    group.settle();
+    const answeredAt = leader.node.status().progress[2]?.answeredAt ?? 0;
+    const steps = [{ kind: "promote", raftId: id(4) }] as const;
+    return leader.node.proposeMembership({ kind: "simple", steps }, answeredAt + ageMs).kind;
+  };
+  assert.equal([asked(64, 599), asked(65, 599), asked(64, 600)], ["accepted", "refused", "refused"]);
+});
+
+test("a round that has not left yet is taken back when the lease is released", () => {
+  const group = new TestGroup([1, 2, 3]);
+  const leader = group.elect(1);
+  group.now += 100;
+  leader.node.tick(group.now);
+  leader.node.transferLeader(id(2), group.now);
+  const ready = leader.node.ready();
+  assert.ok(ready?.releaseLease);
+  assert.is(ready?.heartbeatRound, undefined);
+});
+
+test("leadership is offered to who answered within E, to the millisecond", () => {
+  const started = (ageMs: number): string => {
+    const group = new TestGroup([1, 2, 3]);
+    const leader = group.elect(1);
+    const answeredAt = leader.node.status().progress[0]?.answeredAt ?? 0;
+    return leader.node.transferLeader(id(2), answeredAt + ageMs).kind;
+  };
+  assert.equal([599, 600].map(started), ["started", "refused"]);
 });
 
 test("a transfer waits for the target to catch up, refuses writes meanwhile, and is given up without harm", () => {
@@ -266,7 +332,7 @@ test("no change while another may be in flight, nor before an entry of the own t
   group.run(200);
   assert.is(leader.node.proposeMembership(add, group.now).kind, "accepted");
   const second = leader.node.proposeMembership(simple({ kind: "remove", raftId: id(3) }), group.now);
-  assert.match(JSON.stringify(second), /in flight/);
+  assert.match(JSON.stringify(second), /one change at a time/);
   group.settle();
   assert.is(leader.node.proposeMembership(simple({ kind: "remove", raftId: id(3) }), group.now).kind, "accepted");
 });

@@ -118,7 +118,7 @@ test("an append is refused when the log has no entry at its previous index with 
 test("an entry that conflicts with a new one goes, and all that follow it", () => {
   const box = follower({ entries: [entry(1, 1), entry(1, 2), entry(1, 3)] });
   const answer = answered(step(box, append({ term: 2, previousIndex: 1, previousTerm: 1, entries: [entry(2, 2)] })));
-  assert.equal([answer.rejected, answer.index], [false, 2]);
+  assert.equal([answer.rejected, answer.index, answer.hintIndex, answer.hintTerm], [false, 2, 0, 0]);
   assert.equal(
     box.log.all.map((e) => e.term),
     [1, 2],

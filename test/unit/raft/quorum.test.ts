@@ -77,4 +77,84 @@ test("two quorums of one membership always share a voter", () => {
   );
 });
 
+// Against the definitions, tried out over all sets of boxes.
+
+const BOXES = [1, 2, 3, 4, 5, 6, 7];
+const voterSet = fc.uniqueArray(fc.constantFrom(...BOXES), { minLength: 1 }).map((voters) => voters.sort().map(id));
+const anyMembership = fc.record({
+  voters: voterSet,
+  votersOutgoing: fc.oneof(fc.constant<string[]>([]), voterSet),
+});
+/** Every set of the seven boxes. */
+const SETS = Array.from({ length: 2 ** BOXES.length }, (_, bits) => BOXES.filter((_, at) => bits & (1 << at)).map(id));
+
+/** The definition: more than half of the voters, and more than half of the outgoing ones if there are any. */
+function isQuorumByDefinition(membership: { voters: string[]; votersOutgoing: string[] }, set: string[]): boolean {
+  const has = (voters: string[]): boolean => 2 * voters.filter((voter) => set.includes(voter)).length > voters.length;
+  return has(membership.voters) && (membership.votersOutgoing.length === 0 || has(membership.votersOutgoing));
+}
+
+test("a quorum is what the definition says, for every set of boxes, joint or not", () => {
+  return fc.assert(
+    fc.property(anyMembership, (membership) => {
+      for (const set of SETS) {
+        assert.is(
+          isQuorum(membership, (voter) => set.includes(voter)),
+          isQuorumByDefinition(membership, set),
+        );
+      }
+    }),
+  );
+});
+
+test("what is committed is the largest index that some quorum holds, for any match indexes", () => {
+  const matches = fc.array(fc.nat(9), { minLength: BOXES.length, maxLength: BOXES.length });
+  return fc.assert(
+    fc.property(anyMembership, matches, (membership, values) => {
+      const matchOf = (voter: string): number => values[BOXES.map(id).indexOf(voter)] ?? 0;
+      const quorums = SETS.filter((set) => isQuorumByDefinition(membership, set));
+      const held = quorums.map((quorum) => Math.min(...quorum.map(matchOf)));
+      assert.is(quorumValue(membership, matchOf), Math.max(...held));
+    }),
+  );
+});
+
+test("an election is won when a quorum said yes, lost when no answers to come could win it, else open", () => {
+  const answers = fc.array(fc.constantFrom(true, false, undefined), {
+    minLength: BOXES.length,
+    maxLength: BOXES.length,
+  });
+  return fc.assert(
+    fc.property(anyMembership, answers, (membership, given) => {
+      const answerOf = (voter: string): boolean | undefined => given[BOXES.map(id).indexOf(voter)];
+      const said = (wanted: boolean | undefined): string[] => BOXES.map(id).filter((box) => answerOf(box) === wanted);
+      const best = [...said(true), ...said(undefined)];
+      const expected = isQuorumByDefinition(membership, said(true))
+        ? "won"
+        : isQuorumByDefinition(membership, best)
+          ? "pending"
+          : "lost";
+      assert.is(tally(membership, answerOf), expected);
+    }),
+  );
+});
+
+test("a joint quorum meets every quorum of the old voters and every quorum of the new ones", () => {
+  return fc.assert(
+    fc.property(voterSet, voterSet, (voters, votersOutgoing) => {
+      const joint = SETS.filter((set) => isQuorum({ voters, votersOutgoing }, (voter) => set.includes(voter)));
+      for (const side of [voters, votersOutgoing]) {
+        const others = SETS.filter((set) =>
+          isQuorum({ voters: side, votersOutgoing: [] }, (voter) => set.includes(voter)),
+        );
+        const smallest = others.filter((set) => set.length === majority(side.length));
+        for (const a of joint) {
+          for (const b of smallest) if (!a.some((box) => b.includes(box))) throw new Error(`${a} and ${b} do not meet`);
+        }
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
 test.run();
