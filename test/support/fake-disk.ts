@@ -37,6 +37,8 @@ export class FakeDisk implements Disk {
   powerLostAt: number | undefined;
   /** The next call of this kind fails once, and the disk goes on: a sync that fails marks the pages clean all the same. */
   failNext: "pwrite" | "fdatasync" | "pread" | undefined;
+  /** The call that changes something at this step fails, whatever it is, and the disk goes on. */
+  failAt: number | undefined;
   /** With fewer bytes than this in all files, writes that grow a file fail. */
   capacityBytes = Number.POSITIVE_INFINITY;
 
@@ -96,6 +98,11 @@ export class FakeDisk implements Disk {
     this.powerLostAt = undefined;
   }
 
+  /** A name was changed and its directory not synced since. */
+  get hasUnsyncedNames(): boolean {
+    return this.#nameChanges.length > 0;
+  }
+
   /** Only the process died: everything it wrote is still there, synced or not. */
   restartProcess(): void {
     this.#open = true;
@@ -122,7 +129,8 @@ export class FakeDisk implements Disk {
         this.#failIf("pwrite");
         const size = Math.max(file.bytes.length, offset + bytes.length);
         if (size > file.bytes.length) {
-          if (this.#usedBytes() + size - file.bytes.length > this.capacityBytes) throw new Error("no space left");
+          if (this.#usedBytes() + size - file.bytes.length > this.capacityBytes)
+            throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
           const grown = new Uint8Array(size);
           grown.set(file.bytes);
           file.bytes = grown;
@@ -132,12 +140,13 @@ export class FakeDisk implements Disk {
         for (let sector = Math.floor(offset / SECTOR_BYTES); sector <= last; sector++) file.dirty.add(sector);
       },
       fdatasync: () => {
-        this.#step();
+        const failing = this.#isFailingStep() || this.failNext === "fdatasync";
         this.syncs++;
-        const failing = this.failNext === "fdatasync";
-        if (!failing) file.durable = file.bytes.slice();
+        // What the kernel holds for clean is not written again, whether it ever reached the platter or not.
+        if (!failing) for (const sector of file.dirty) keep(file, sector * SECTOR_BYTES, SECTOR_BYTES);
         file.dirty.clear();
-        this.#failIf("fdatasync");
+        if (failing) this.failNext = undefined;
+        if (failing) throw new Error("fdatasync: input/output error");
       },
       sizeBytes: () => file.bytes.length,
       close: () => undefined,
@@ -155,12 +164,16 @@ export class FakeDisk implements Disk {
   }
 
   #step(): void {
+    if (this.#isFailingStep()) throw new Error("input/output error");
+  }
+
+  #isFailingStep(): boolean {
     this.#mustBeOn();
     if (this.steps === this.powerLostAt) {
       this.#open = false;
       throw new PowerLost("power lost");
     }
-    this.steps++;
+    return this.steps++ === this.failAt;
   }
 
   #mustBeOn(): void {
@@ -185,11 +198,16 @@ function settle(file: FakeFile, sector: number, prng: Prng): void {
   const start = sector * SECTOR_BYTES;
   const end = Math.min(start + SECTOR_BYTES, file.bytes.length);
   const kept = prng.pick([0, end - start, prng.range(0, end - start)]);
-  if (kept === 0) return;
-  if (file.durable.length < start + kept) {
-    const grown = new Uint8Array(start + kept);
+  if (kept > 0) keep(file, start, kept);
+}
+
+/** Bytes that the platter has from now on. */
+function keep(file: FakeFile, start: number, length: number): void {
+  const end = Math.min(start + length, file.bytes.length);
+  if (file.durable.length < end) {
+    const grown = new Uint8Array(end);
     grown.set(file.durable);
     file.durable = grown;
   }
-  file.durable.set(file.bytes.subarray(start, start + kept), start);
+  file.durable.set(file.bytes.subarray(start, end), start);
 }

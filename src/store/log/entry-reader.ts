@@ -42,6 +42,14 @@ export class EntryReader {
     if (this.#size() === 0) this.#cachedFrom = Math.min(this.#cachedFrom, from);
   }
 
+  /** Nothing that was there counts any more; the next entry is `first`. */
+  restart(first: number): void {
+    this.#cache = [];
+    this.#evicted = 0;
+    this.#cacheBytes = 0;
+    this.#cachedFrom = first;
+  }
+
   /** Makes room; entries above `durable` stay, because they cannot be read from the disk yet. */
   evict(durable: number): void {
     while (this.#cacheBytes > this.#cacheBytesMax && this.#cachedFrom <= durable && this.#size() > 0) this.#evictOne();

@@ -1,4 +1,4 @@
-import { SegmentFiles } from "./segment-files.ts";
+import { NO_ROOM_RETRY_MS, SegmentFiles } from "./segment-files.ts";
 import type { Disk } from "./types.ts";
 
 /** One group at a time goes from `buffer` to the disk. */
@@ -21,20 +21,25 @@ export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
  * Writes on the caller's thread: for the simulator and the tests. `defer` says when: each write or recycling happens whole,
- * and is reported, in the turn that it is given.
+ * and is reported, in the turn that it is given. `after` says when one that had no room for its segment is tried again.
  */
 export function createInlineSink(
   disk: Disk,
   segmentSizeBytes: number,
   defer: (work: () => void) => void = queueMicrotask,
+  after: (delayMs: number, callback: () => void) => unknown = (delayMs, callback) => setTimeout(callback, delayMs),
 ): GroupSink {
   const files = new SegmentFiles(disk, segmentSizeBytes);
   const buffer = new Uint8Array(Math.min(GROUP_BYTES_MAX, segmentSizeBytes));
-  const attempt = (work: () => void, done: SinkDone): void => {
+  /** `work` gives false when there was no room for it to begin: it is tried again later. */
+  const attempt = (work: () => boolean, done: SinkDone): void => {
     defer(() => {
       let failure: Error | undefined;
       try {
-        work();
+        if (!work()) {
+          after(NO_ROOM_RETRY_MS, () => attempt(work, done));
+          return;
+        }
       } catch (error) {
         failure = error instanceof Error ? error : new Error(String(error));
       }
@@ -53,11 +58,16 @@ export function createInlineSink(
     write(segment, offset, length, done) {
       attempt(() => {
         if (offset > 0) prepareSpare();
+        if (!files.hasFileFor(offset)) return false;
         files.write(segment, offset, buffer.subarray(0, length));
+        return true;
       }, done);
     },
     recycle(segment, done) {
-      attempt(() => files.recycle(segment), done);
+      attempt(() => {
+        files.recycle(segment);
+        return true;
+      }, done);
     },
     lateSegments: () => files.lateSegments,
     close() {

@@ -3,7 +3,9 @@ import { Memberships } from "./memberships.ts";
 import {
   encodeDurableTo,
   encodeHardState,
+  encodeMarkMembership,
   encodeRecord,
+  FLAG_KEPT,
   FLAG_MEMBERSHIP,
   type LogPlace,
   RECORD,
@@ -18,6 +20,8 @@ import type { Append, HardState } from "./types.ts";
 export interface PendingAppend {
   readonly append: Append;
   readonly truncate: { readonly from: number; readonly previousTerm: number } | undefined;
+  /** With a snapshot mark: what follows the snapshot's last entry stays. */
+  readonly isKept: boolean;
   /** The last index that is durable with this append; lowered when a later append truncates. */
   durable: number;
   /** Records laid out so far; see {@link Layout}. */
@@ -38,8 +42,8 @@ export interface Group {
 
 const NOTHING = new Uint8Array(0);
 const GROUP_RECORD_BYTES = recordSizeBytes(16);
-/** Records of an append that come before its entries: hard state, membership, truncate mark. */
-const RECORDS_BEFORE_ENTRIES = 3;
+/** Records of an append that come before its entries: hard state, snapshot mark, truncate mark, membership. */
+const RECORDS_BEFORE_ENTRIES = 4;
 
 interface RecordToWrite {
   readonly type: number;
@@ -80,6 +84,10 @@ export class Layout {
   /** The segment that the last group went to. */
   get segment(): number {
     return this.#end.segment;
+  }
+
+  get segmentCount(): number {
+    return this.#salts.size;
   }
 
   salt(segment: number): number | undefined {
@@ -182,6 +190,13 @@ export class Layout {
         this.#memberships.add({ index: record.index, bytes: record.payload });
         this.#memberships.settle(pending.append.commit);
         break;
+      case RECORD.snapshot: {
+        if (pending.append.snapshot !== undefined) this.#memberships.startFrom(pending.append.snapshot.membership);
+        if (pending.isKept) break;
+        this.#lastIndex = record.index;
+        this.#lastTerm = record.term;
+        break;
+      }
       case RECORD.truncate:
         this.#memberships.truncate(record.index);
         this.#lastIndex = record.index - 1;
@@ -210,14 +225,21 @@ function hardStateRecord(state: HardState): RecordToWrite {
 }
 
 /** Record number `cursor` of an append; undefined when the append has none of that type. */
-function recordOf({ append, truncate }: PendingAppend, cursor: number): RecordToWrite | undefined {
+function recordOf({ append, truncate, isKept }: PendingAppend, cursor: number): RecordToWrite | undefined {
   switch (cursor) {
     case 0:
       return append.hardState === undefined ? undefined : hardStateRecord(append.hardState);
-    case 1:
+    case 1: {
+      const { snapshot } = append;
+      if (snapshot === undefined) return undefined;
+      const { index, term, membership } = snapshot;
+      const flags = isKept ? FLAG_KEPT : 0;
+      return { type: RECORD.snapshot, flags, term, index, payload: encodeMarkMembership(membership) };
+    }
+    case 2:
       if (truncate === undefined) return undefined;
       return { type: RECORD.truncate, flags: 0, term: truncate.previousTerm, index: truncate.from, payload: NOTHING };
-    case 2: {
+    case 3: {
       const { membership } = append;
       if (membership === undefined) return undefined;
       return { type: RECORD.membership, flags: 0, term: 0, index: membership.index, payload: membership.bytes };

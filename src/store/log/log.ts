@@ -5,7 +5,7 @@ import { openRealDisk } from "./real-disk.ts";
 import { type Scan, scanSegments } from "./recover.ts";
 import { SEGMENT_SIZE_BYTES, segmentName, segmentOfName } from "./segment.ts";
 import { SegmentLog } from "./segment-log.ts";
-import type { Disk, Log, LogOptions, Recovered } from "./types.ts";
+import type { Disk, DiskFile, Log, LogOptions, Recovered } from "./types.ts";
 import { createWorkerSink } from "./worker-sink.ts";
 
 /** Every read of a large part of a log answers at once from here; older entries come from the disk. */
@@ -32,7 +32,7 @@ export async function openLog(
     const sink = damaged
       ? undefined
       : inline
-        ? createInlineSink(disk, segmentSizeBytes, options.defer)
+        ? createInlineSink(disk, segmentSizeBytes, options.defer, options.after)
         : await createWorkerSink(directory, segmentSizeBytes);
     const log = new SegmentLog({
       disk,
@@ -89,27 +89,34 @@ function readLog(disk: Disk): Scan {
 
 /**
  * Removes what follows the longest valid prefix, so that no old record can ever again follow a new one by chance (a
- * leader may send the same entry to the same place), and syncs the prefix: it may have been read from memory only.
- * Returns how many bytes other than zero were there.
+ * leader may send the same entry to the same place), and makes the prefix durable. A sync alone would not: after a sync
+ * that failed the kernel holds the pages for clean, gives them to the next process and never writes them. So what no
+ * finished sync is known to cover, a group or two, is written again. Returns how many bytes other than zero were cut.
  */
 function cut(disk: Disk, scan: Scan): number {
   let torn = 0;
+  const { end, durableTo } = scan;
   for (const segment of segmentsOf(disk)) {
-    if (segment > (scan.end?.segment ?? 0)) disk.unlink(segmentName(segment));
-  }
-  if (scan.end !== undefined) {
-    const file = disk.open(segmentName(scan.end.segment), "write");
-    const rest = file.pread(scan.end.offset, Math.max(0, file.sizeBytes() - scan.end.offset));
-    const last = rest.findLastIndex((byte) => byte !== 0);
-    if (last >= 0) {
-      torn = last + 1;
-      file.pwrite(scan.end.offset, new Uint8Array(rest.length));
+    if (segment > (end?.segment ?? 0)) disk.unlink(segmentName(segment));
+    else if (end !== undefined && segment >= durableTo.segment) {
+      const file = disk.open(segmentName(segment), "write");
+      const from = segment === durableTo.segment ? durableTo.offset : 0;
+      const to = segment === end.segment ? end.offset : file.sizeBytes();
+      if (from < to) file.pwrite(from, file.pread(from, to - from));
+      if (segment === end.segment) torn = zeroAfter(file, to);
+      file.fdatasync();
+      file.close();
     }
-    file.fdatasync();
-    file.close();
   }
   disk.fsyncDirectory();
   return torn;
+}
+
+function zeroAfter(file: DiskFile, offset: number): number {
+  const rest = file.pread(offset, Math.max(0, file.sizeBytes() - offset));
+  const written = rest.findLastIndex((byte) => byte !== 0) + 1;
+  if (written > 0) file.pwrite(offset, new Uint8Array(rest.length));
+  return written;
 }
 
 function afterTimer(delayMs: number, callback: () => void): () => void {

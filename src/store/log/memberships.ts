@@ -4,9 +4,13 @@ import type { MembershipRecord } from "./types.ts";
 export class Memberships {
   #records: MembershipRecord[] = [];
 
+  /**
+   * Newer ones stay: a new segment repeats all records, and its first group may be torn after an older one. Only
+   * {@link truncate} takes newer ones back.
+   */
   add(record: MembershipRecord): void {
-    this.#records = this.#records.filter((other) => other.index < record.index);
-    this.#records.push(record);
+    const others = this.#records.filter((other) => other.index !== record.index);
+    this.#records = [...others, record].sort((a, b) => a.index - b.index);
   }
 
   /** Entries from `from` on are gone, and so are the memberships that they made. */
@@ -18,6 +22,14 @@ export class Memberships {
   settle(index: number): void {
     const newest = this.#records.findLastIndex((record) => record.index <= index);
     if (newest > 0) this.#records = this.#records.slice(newest);
+  }
+
+  /**
+   * A snapshot's takes the place of all that are not newer. Newer ones stay, also when the snapshot's arrival takes
+   * their entries: a record is written when its change is committed, so the entries will come again.
+   */
+  startFrom(record: MembershipRecord): void {
+    this.#records = [record, ...this.#records.filter((other) => other.index > record.index)];
   }
 
   newest(): MembershipRecord | undefined {

@@ -68,6 +68,13 @@ export class Positions {
     this.#count = Math.min(this.#count, Math.max(0, from - 1 - this.#baseIndex));
   }
 
+  /** Forgets everything: the log begins anew after entry `index` of `term`. */
+  startAfter(index: number, term: number): void {
+    this.#baseIndex = index;
+    this.#baseTerm = term;
+    this.#count = 0;
+  }
+
   /** Forgets everything before `first`; the term of first − 1 is kept. */
   dropBefore(first: number): void {
     const drop = first - 1 - this.#baseIndex;

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { ENTRY_DATA_BYTES_MAX } from "./types.ts";
+import { ENTRY_DATA_BYTES_MAX, type MembershipRecord } from "./types.ts";
 
 /**
  * One record of a segment, little-endian, padded with zeros to 8 bytes:
@@ -23,12 +23,14 @@ export const RECORD = {
   membership: 4,
   /** Entries at and above `index` are gone; term is that of the entry before. */
   truncate: 5,
-  /** Kept for the installation of a snapshot. */
+  /** A snapshot up to `index` with `term` was installed; payload = its membership. See {@link FLAG_KEPT}. */
   snapshot: 6,
 } as const;
 
 /** In an entry's flags. */
 export const FLAG_MEMBERSHIP = 1;
+/** In a snapshot mark's flags: the log held the snapshot's last entry, what follows it stays. Without it the log is empty. */
+export const FLAG_KEPT = 1;
 
 export interface RecordHead {
   readonly type: number;
@@ -123,6 +125,19 @@ export function encodeDurableTo(place: LogPlace): Uint8Array {
 export function decodeDurableTo(payload: Uint8Array): LogPlace {
   const view = new DataView(payload.buffer, payload.byteOffset, 16);
   return { segment: view.getFloat64(0, true), offset: view.getFloat64(8, true) };
+}
+
+/** The snapshot mark's payload: the membership's index, and its bytes. */
+export function encodeMarkMembership({ index, bytes }: MembershipRecord): Uint8Array {
+  const payload = new Uint8Array(8 + bytes.length);
+  new DataView(payload.buffer).setFloat64(0, index, true);
+  payload.set(bytes, 8);
+  return payload;
+}
+
+export function decodeMarkMembership(payload: Uint8Array): MembershipRecord {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+  return { index: view.getFloat64(0, true), bytes: payload.slice(8) };
 }
 
 const encoder = new TextEncoder();

@@ -3,7 +3,9 @@ import { Positions } from "./positions.ts";
 import {
   decodeDurableTo,
   decodeHardState,
+  decodeMarkMembership,
   decodeRecord,
+  FLAG_KEPT,
   isBefore,
   type LogPlace,
   RECORD,
@@ -24,7 +26,17 @@ export interface Scan {
   readonly salts: ReadonlyMap<number, number>;
   /** Where the longest valid prefix ends, and the CRC there; undefined for an empty log. */
   readonly end: (LogPlace & { readonly crc: number }) | undefined;
+  /** The largest durable-to that a valid record of a current salt names: everything before it was once on the disk. */
+  readonly durableTo: LogPlace;
   readonly damage: Damage;
+}
+
+/** Told what a scan meets, in its order; for the tools that show a log. */
+export interface ScanObserver {
+  /** Each file, readable or not; what follows {@link Scan.end} is not taken into the log. */
+  segment(segment: number, bytes: Uint8Array, header: SegmentHeader | undefined): void;
+  /** Each record of the longest valid prefix. */
+  record(record: RecordHead, place: LogPlace): void;
 }
 
 /**
@@ -32,7 +44,11 @@ export interface Scan {
  * current salts, also those after a bad one, the largest *durable-to* counts: a bad record before it is damage; after it,
  * the log ends at the longest valid prefix, because a disk may reorder the sectors of a write that was never synced.
  */
-export function scanSegments(segments: readonly number[], read: (segment: number) => Uint8Array): Scan {
+export function scanSegments(
+  segments: readonly number[],
+  read: (segment: number) => Uint8Array,
+  observer?: ScanObserver,
+): Scan {
   const content = new Content();
   const salts = new Map<number, number>();
   let end: (LogPlace & { crc: number }) | undefined;
@@ -42,6 +58,7 @@ export function scanSegments(segments: readonly number[], read: (segment: number
   for (const segment of segments) {
     const bytes = read(segment);
     const header = decodeSegmentHeader(bytes, segment);
+    observer?.segment(segment, bytes, header);
     if (header === undefined) {
       stopped ??= `segment ${segment} has no valid header`;
       continue;
@@ -57,6 +74,7 @@ export function scanSegments(segments: readonly number[], read: (segment: number
         if (record === undefined || record.previousCrc !== crc) break;
         const payload = bytes.subarray(offset + RECORD_HEADER_BYTES, offset + RECORD_HEADER_BYTES + record.length);
         if (!content.take(record, payload, { segment, offset })) break;
+        observer?.record(record, { segment, offset });
         if (record.type === RECORD.group) durableTo = later(durableTo, decodeDurableTo(payload));
         crc = record.crc;
         offset += recordSizeBytes(record.length);
@@ -74,6 +92,7 @@ export function scanSegments(segments: readonly number[], read: (segment: number
     commit: Math.min(content.commit, content.positions.lastIndex),
     salts,
     end,
+    durableTo,
     damage: damaged
       ? {
           kind: "corrupt",
@@ -137,6 +156,17 @@ class Content {
       case RECORD.membership:
         this.memberships.add({ index: record.index, bytes: payload.slice() });
         return true;
+      case RECORD.snapshot: {
+        const isKept = (record.flags & FLAG_KEPT) !== 0;
+        // Of a kept mark the snapshot's last entry may be purged since: then it says nothing new.
+        const isPurged = record.index < this.positions.firstIndex - 1;
+        if (isKept && !isPurged && this.positions.term(record.index) !== record.term) return false;
+        if (isKept) this.positions.dropBefore(record.index + 1);
+        else this.positions.startAfter(record.index, record.term);
+        this.memberships.startFrom(decodeMarkMembership(payload));
+        this.commit = Math.max(this.commit, record.index);
+        return true;
+      }
       case RECORD.truncate:
         if (record.index > this.positions.lastIndex + 1) return false;
         this.positions.truncate(record.index, record.term);

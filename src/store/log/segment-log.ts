@@ -13,6 +13,8 @@ import {
   type Log,
   type LogEntry,
   type LogStatistics,
+  type MembershipRecord,
+  type SnapshotMark,
   type SnapshotMeta,
 } from "./types.ts";
 
@@ -90,18 +92,27 @@ export class SegmentLog implements Log {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     this.#appends++;
     this.#entries += append.entries.length;
+    const isKept = append.snapshot !== undefined && this.#startAfter(append.snapshot);
     const truncate = this.#truncateFor(append.entries);
     this.#commit = Math.max(this.#commit, append.commit);
     for (const entry of append.entries) this.#take(entry);
     if (append.membership !== undefined) this.#memberships.add(append.membership);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ append, truncate, durable: this.#positions.lastIndex, cursor: 0, resolve, reject });
+      this.#waiting.push({ append, truncate, isKept, durable: this.#positions.lastIndex, cursor: 0, resolve, reject });
       this.#next();
     });
   }
 
   durableIndex(): number {
     return this.#durable;
+  }
+
+  membershipAt(index: number): MembershipRecord | undefined {
+    return this.#memberships.newestAt(index);
+  }
+
+  sizeBytes(): number {
+    return this.#layout.segmentCount * this.#parts.segmentSizeBytes;
   }
 
   firstIndex(): number {
@@ -179,6 +190,25 @@ export class SegmentLog implements Log {
       else low = middle + 1;
     }
     return low;
+  }
+
+  /** True when what follows the snapshot's last entry stays. */
+  #startAfter({ index, term, membership }: SnapshotMark): boolean {
+    assert(index >= this.#positions.firstIndex - 1, `a snapshot at ${index} before the first index`);
+    const isKept = this.#positions.term(index) === term;
+    if (isKept) {
+      this.#positions.dropBefore(index + 1);
+      this.#reader.dropBefore(index + 1, 0);
+    } else {
+      assert(index > this.#commit, `a snapshot at ${index} contradicts what is committed up to ${this.#commit}`);
+      this.#positions.startAfter(index, term);
+      this.#reader.restart(index + 1);
+      this.#durable = Math.min(this.#durable, index);
+      for (const pending of [...this.#waiting, ...this.#writing]) pending.durable = Math.min(pending.durable, index);
+    }
+    this.#memberships.startFrom(membership);
+    this.#commit = Math.max(this.#commit, index);
+    return isKept;
   }
 
   #truncateFor(entries: readonly LogEntry[]): PendingAppend["truncate"] {

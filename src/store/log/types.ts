@@ -31,6 +31,17 @@ export interface MembershipRecord {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * A snapshot that this box was given and keeps durably: the log starts after it. What it held behind the snapshot's last
+ * entry stays if it holds that very entry, else the whole of it conflicts and goes.
+ */
+export interface SnapshotMark {
+  readonly index: number;
+  readonly term: number;
+  /** The membership in force at `index`. */
+  readonly membership: MembershipRecord;
+}
+
 /** Index and term of the last entry that was purged from the log, and the newest membership at or below it. */
 export interface SnapshotMeta {
   readonly index: number;
@@ -54,12 +65,14 @@ export interface LogReader {
   snapshotMeta(): SnapshotMeta | undefined;
 }
 
-/** What goes to the disk together, in this order: hard state, membership, entries. */
+/** What goes to the disk together, in this order: hard state, snapshot mark, membership, entries. */
 export interface Append {
   /** Consecutive indexes. A first index at or below lastIndex() truncates from there, never at or below the durable commit. */
   readonly entries: readonly LogEntry[];
   readonly hardState?: HardState | undefined;
   readonly membership?: MembershipRecord | undefined;
+  /** Never older than what the log starts with, never at odds with what is committed. */
+  readonly snapshot?: SnapshotMark | undefined;
   /** The commit index known to the caller; it rides in the group's record. */
   readonly commit: number;
 }
@@ -102,6 +115,10 @@ export interface Log extends LogReader {
   append(append: Append): Promise<void>;
   /** The largest index that a finished fdatasync covers; never above lastIndex(). */
   durableIndex(): number;
+  /** The newest recorded membership at or below `index`; undefined when its record is gone or was never made. */
+  membershipAt(index: number): MembershipRecord | undefined;
+  /** What the segments take on the disk. */
+  sizeBytes(): number;
   /** Lets the log forget entries up to `index` where whole segments allow it. The caller holds a durable state for them. */
   purgeTo(index: number): void;
   statistics(): LogStatistics;

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openRealDisk } from "./real-disk.ts";
-import { SegmentFiles } from "./segment-files.ts";
+import { NO_ROOM_RETRY_MS, SegmentFiles } from "./segment-files.ts";
 import { COMMAND, CONTROL, type WriterAnswer, type WriterData } from "./writer-protocol.ts";
 
 /** A pause this long, in ms, is a chance to zero a piece of the next segment. */
@@ -48,7 +48,11 @@ function run(data: WriterData, answer: (value: WriterAnswer) => void): void {
       case COMMAND.write: {
         const length = control[CONTROL.length] ?? 0;
         if (offset === 0) spareFailed = false;
-        attempt(() => files.write(segment, offset, buffer.subarray(0, length)));
+        attempt(() => {
+          // The core hears nothing until there is room, so nothing is acknowledged and nothing skipped.
+          while (!files.hasFileFor(offset)) Bun.sleepSync(NO_ROOM_RETRY_MS);
+          files.write(segment, offset, buffer.subarray(0, length));
+        });
         if (offset > data.segmentSizeBytes * SPARE_URGENT_FRACTION && files.wantsSpare && !spareFailed) prepareSpare();
         break;
       }

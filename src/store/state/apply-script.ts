@@ -113,6 +113,7 @@ interface EntryText {
 
 /** Undefined for an entry that only the long way can apply. */
 function entryText(entry: Entry): EntryText | undefined {
+  if (entry.level !== undefined) return undefined;
   const guards: string[] = [];
   for (const { sql, values, expect } of entry.guards) {
     const query = checkGuard(sql) === undefined ? inline(sql, values) : undefined;

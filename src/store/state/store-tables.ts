@@ -23,6 +23,8 @@ const TABLES = [
   `CREATE TABLE IF NOT EXISTS ringfence_session (
      client TEXT NOT NULL, slot INTEGER NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL,
      PRIMARY KEY (client, slot)) WITHOUT ROWID`,
+  "CREATE TABLE IF NOT EXISTS ringfence_level (id INTEGER PRIMARY KEY CHECK (id = 1), level INTEGER NOT NULL)",
+  "INSERT OR IGNORE INTO ringfence_level VALUES (1, 1)",
   `INSERT OR IGNORE INTO ringfence_state VALUES (1, ${FORMAT_VERSION}, 0, 0, '', 0)`,
 ];
 
@@ -33,12 +35,27 @@ export interface AppliedRow {
   readonly hash: string;
 }
 
+/** Where a database stands. */
+export interface ReadTables {
+  readonly applied: AppliedRow;
+  readonly sessions: Sessions;
+  /** The feature level in force. */
+  readonly level: number;
+}
+
+/** Within the entry's own transaction. */
+export const RAISE_LEVEL = "UPDATE ringfence_level SET level = ? WHERE id = 1";
+
 /** Sets the writer's connection up and reads where it stands. */
-export async function openTables(
-  database: Database,
-): Promise<{ readonly applied: AppliedRow; readonly sessions: Sessions; readonly sqliteVersion: string }> {
+export async function openTables(database: Database): Promise<ReadTables & { readonly sqliteVersion: string }> {
   for (const pragma of WRITER_PRAGMAS) await database.all(pragma, []);
   for (const table of TABLES) await database.run(table, []);
+  const [version] = await database.allRows("SELECT sqlite_version() AS version", []);
+  return { ...(await readTables(database)), sqliteVersion: String(version?.["version"]) };
+}
+
+/** Where the database stands: what was committed, and nothing else. */
+export async function readTables(database: Database): Promise<ReadTables> {
   const [row] = await database.allRows("SELECT * FROM ringfence_state", []);
   if (row?.["format"] !== FORMAT_VERSION) {
     throw new CodedError(
@@ -50,11 +67,11 @@ export async function openTables(
     "SELECT client, sequence, at, outcome FROM ringfence_session ORDER BY at",
     [],
   );
-  const [version] = await database.allRows("SELECT sqlite_version() AS version", []);
+  const [level] = await database.all("SELECT level FROM ringfence_level", []);
   return {
     applied: { index: Number(row["applied_index"]), term: Number(row["applied_term"]), hash: String(row["hash"]) },
     sessions: new Sessions(sessions.map(sessionRow), Number(row["forgotten_to"])),
-    sqliteVersion: String(version?.["version"]),
+    level: Number(level?.[0]),
   };
 }
 

@@ -17,7 +17,10 @@ export interface Applied {
 }
 
 export interface StateOptions {
-  /** Part of what makes hashes comparable: only boxes of the same feature level and SQLite version compare them. */
+  /**
+   * The largest feature level that this build knows: a state, or an entry, of a higher one is refused. Also part of what
+   * makes hashes comparable: only boxes of the same level and SQLite version compare them.
+   */
   readonly featureLevel: number;
   /** The binding; the `sqlite3` package's when absent. */
   readonly openDatabase?: OpenDatabase | undefined;
@@ -25,6 +28,11 @@ export interface StateOptions {
   readonly readTimeoutMs?: number | undefined;
   /** Default 4: more would take the thread pool from the writer. */
   readonly readersMax?: number | undefined;
+  /**
+   * A batch found no room on the disk and was rolled back: resolves when it is worth trying again, and rejects when the
+   * state is to give up. Without it a full disk is an error like any other.
+   */
+  readonly whenFull?: (() => Promise<void>) | undefined;
   /** A WAL larger than this is truncated with the writer paused. Default 64 MiB. */
   readonly walBytesMax?: number | undefined;
 }
@@ -35,6 +43,17 @@ export interface StateHash {
   readonly hash: string;
   /** `featureLevel/sqlite version`. */
   readonly comparable: string;
+}
+
+/** What a box's state was after entry `index`: two boxes with equal `comparable` must agree on it. */
+export interface StateCheck {
+  readonly index: number;
+  /** As in {@link StateHash}. */
+  readonly comparable: string;
+  /** The running hash over every entry's effects. */
+  readonly running: string;
+  /** Hash of a part of the content (content-hash.ts); "" where this box did not look. */
+  readonly content: string;
 }
 
 export type AppliedListener = (tags: readonly string[], index: number) => void;
@@ -49,10 +68,15 @@ export interface State {
   /** What a finished checkpoint made durable: purge and snapshots go up to here, never further. */
   readonly durableAppliedIndex: number;
   readonly hash: StateHash;
+  /** The last checks, each 1,024 entries, newest last. */
+  checks(): readonly StateCheck[];
+  /** The feature level in force: 1 until an entry raises it, never lowered. */
+  readonly level: number;
   /**
    * Applies entries in order; the first must be appliedIndex + 1. Calls queue behind each other. Resolves when all are
    * committed to the WAL and visible to readers. Rejects with CodedError "state-failed" when this box cannot apply what
-   * every box must apply (I/O, full, corrupt ...); from then on everything is refused.
+   * every box must apply (I/O, full, corrupt ...), with "feature-level" when this build is too old for an entry; from
+   * then on everything is refused.
    */
   apply(entries: readonly CommittedEntry[]): Promise<Applied[]>;
   /** The kept outcome of a request id (`client:sequence`); undefined when it was never seen. */
@@ -65,6 +89,11 @@ export interface State {
   onApplied(listener: AppliedListener): () => void;
   /** Notes the applied index, moves the WAL into the database, and counts as durable only if everything was moved. */
   checkpoint(): Promise<{ readonly durableAppliedIndex: number; readonly complete: boolean }>;
+  /**
+   * Writes a consistent copy of the whole database to `path`, which must not exist, and says what it has applied. In one
+   * read transaction on a connection of its own: the writer goes on beside it. Not synced. One at a time.
+   */
+  copyTo(path: string): Promise<{ readonly index: number; readonly term: number }>;
   close(): Promise<void>;
 }
 

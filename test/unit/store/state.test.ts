@@ -407,6 +407,83 @@ test("a full disk stops the box and says so", async () => {
   fs.rmSync(root, { recursive: true, force: true });
 });
 
+test("a full disk is waited for: the batch is rolled back, done once there is room, and its outcomes are those of a roomy disk", async () => {
+  /** Batches with all that sessions must not remember of a batch that was rolled back: repeats, rejections, rows. */
+  const work = async (
+    state: State,
+    log: Log,
+    limit: (pages: number) => Promise<unknown>,
+  ): Promise<readonly Applied[]> => {
+    const applied = [...(await state.apply([log.entry({ statements: schema })]))];
+    for (let n = 0; n < 12; n++) {
+      await limit(n % 3 === 2 ? 1 : 1_000_000);
+      const returning = { sql: "INSERT INTO host VALUES (?, ?, 0) RETURNING id", values: [1000 + n, `r${n}`] };
+      applied.push(
+        ...(await state.apply([
+          // The first fits on a page that is there, and is noted; what finds no room is the last but one.
+          log.entry({ statements: [returning] }, `own:${n + 1}`),
+          log.entry({ statements: [returning] }, `own:${n + 1}`),
+          log.host(n, "x".repeat(9000) + n),
+          log.host(n, "taken"),
+        ])),
+      );
+    }
+    return applied;
+  };
+  const run = async (name: string, isTight: boolean): Promise<{ applied: unknown; rows: unknown; hash: string }> => {
+    let writer: Database | undefined;
+    const limit = async (pages: number): Promise<unknown> =>
+      isTight ? writer?.all(`PRAGMA max_page_count = ${pages}`, []) : undefined;
+    let waits = 0;
+    const state = await openState(`${root}/${name}`, {
+      featureLevel: 1,
+      openDatabase: async (path, mode) => {
+        const database = await openSqlitePackage(path, mode);
+        if (mode === "write") writer ??= database;
+        return database;
+      },
+      whenFull: async () => {
+        waits++;
+        // Readers see the batch before, whole; nothing of the one that waits.
+        const [[rows] = []] = await state.read("SELECT count(*) FROM host");
+        assert.is(Number(rows) % 2, 0);
+        if (waits % 3 === 0) await limit(1_000_000);
+      },
+    });
+    const applied = await work(state, new Log(), limit);
+    assert.is(waits, isTight ? 12 : 0);
+    const rows = await state.read("SELECT id, name FROM host ORDER BY id");
+    const { hash } = state.hash;
+    await state.close();
+    const again = await openState(`${root}/${name}`, { featureLevel: 1 });
+    assert.equal(again.hash.hash, hash);
+    await again.close();
+    return { applied, rows, hash };
+  };
+  assert.equal(await run("tight", true), await run("roomy", false));
+  fs.rmSync(root, { recursive: true, force: true });
+});
+
+test("a state that gives up waiting for room is a failed one", async () => {
+  let writer: Database | undefined;
+  const state = await openState(`${root}/gives-up`, {
+    featureLevel: 1,
+    openDatabase: async (path, mode) => {
+      const database = await openSqlitePackage(path, mode);
+      if (mode === "write") writer ??= database;
+      return database;
+    },
+    whenFull: () => Promise.reject(new Error("the box stops")),
+  });
+  const log = new Log();
+  await state.apply([log.entry({ statements: schema })]);
+  await writer?.all("PRAGMA max_page_count = 1", []);
+  assert.is(await rejection(state.apply([log.host(1, "x".repeat(9000))])), "state-failed");
+  assert.is(state.appliedIndex, 1);
+  await state.close();
+  fs.rmSync(root, { recursive: true, force: true });
+});
+
 test("bytes that no box could have written stop the box", () =>
   withState(async (state, log) => {
     assert.is(await rejection(state.apply([log.raw(new Uint8Array([1, 2, 3]))])), "state-failed");
