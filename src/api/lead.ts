@@ -156,12 +156,16 @@ export class Lead {
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       if (error.code === "not-leader") return { kind: "not-leader" };
-      if (error.code === "busy") return refusal(CODE.internal, "Cannot process request, too many writes are under way");
+      if (error.code === "no-room" || error.code === "state-differs") return refusal(CODE.internal, error.message);
+      if (error.code === "busy") return refusal(CODE.internal, TOO_MANY);
       if (error.code === "entry-too-large") return refusal(CODE.action, "The request is too large for one entry");
       throw error;
     }
   }
 }
+
+/** The log is full of what is not committed yet: clients come too fast, or no majority answers. */
+const TOO_MANY = "Cannot process request, too many writes are under way: nothing was done, try again";
 
 const EXPIRED = refusal(
   CODE.internal,

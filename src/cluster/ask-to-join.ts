@@ -4,6 +4,7 @@ import { errorChain } from "../base/error.ts";
 import { encodeFrame, FrameReader, frameType } from "./frame.ts";
 import { type Hello, hashOfPeer, type PeerMember } from "./hello.ts";
 import type { Identity } from "./identity.ts";
+import { decodeRefusal } from "./refusal.ts";
 
 /** Asks one member to let us in; resolves with its answer, rejects with its refusal. One try, bounded by `deadlineMs`. */
 export function askToJoin(
@@ -39,9 +40,8 @@ export function askToJoin(
     socket.on("data", (chunk: Buffer) => {
       try {
         reader.push(chunk, (type, payload) => {
-          const text = payload.toString("utf8");
-          if (type === frameType.accept) resolve(JSON.parse(text));
-          else reject(new Error(`${member.address} says: ${text}`));
+          if (type === frameType.accept) resolve(JSON.parse(payload.toString("utf8")));
+          else reject(new Error(`${member.address} says: ${decodeRefusal(payload).why}`));
           socket.destroy();
         });
       } catch (error) {

@@ -1,19 +1,22 @@
 import { CodedError } from "../base/error.ts";
 
-/** Calls to other boxes that may be open at once. */
+/** Calls to other boxes that may be open at once, and what their bodies may take together, bytes: a body is up to 4 MiB. */
 const CALLS_MAX = 1024;
+const CALLS_BYTES_MAX = 64 * 1024 * 1024;
 
 interface Open {
   readonly resolve: (body: Uint8Array) => void;
   readonly reject: (error: Error) => void;
   readonly timer: ReturnType<typeof setTimeout>;
   readonly to: string;
+  readonly sizeBytes: number;
 }
 
 /** Calls from this box to others over the peers' connections, each with a deadline. */
 export class Calls {
   readonly #open = new Map<number, Open>();
   #nextId = 1;
+  #openBytes = 0;
   readonly #send: (to: string, id: number, body: Uint8Array) => void;
 
   constructor(send: (to: string, id: number, body: Uint8Array) => void) {
@@ -27,14 +30,20 @@ export class Calls {
   call(to: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     if (this.#open.size >= CALLS_MAX)
       return Promise.reject(new CodedError("call-busy", `Cannot call ${to}: ${CALLS_MAX} calls are open already`));
+    if (this.#openBytes + body.length > CALLS_BYTES_MAX)
+      return Promise.reject(
+        new CodedError("call-busy", `Cannot call ${to}: ${this.#openBytes} bytes are under way already`),
+      );
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffff_fffe) + 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#open.delete(id);
+        const open = this.#open.get(id);
+        if (open !== undefined) this.#settle(id, open);
         reject(new CodedError("call-timeout", `No answer from ${to} in ${deadlineMs} ms`));
       }, deadlineMs);
-      this.#open.set(id, { resolve, reject, timer, to });
+      this.#open.set(id, { resolve, reject, timer, to, sizeBytes: body.length });
+      this.#openBytes += body.length;
       this.#send(to, id, body);
     });
   }
@@ -69,6 +78,6 @@ export class Calls {
 
   #settle(id: number, open: Open): void {
     clearTimeout(open.timer);
-    this.#open.delete(id);
+    if (this.#open.delete(id)) this.#openBytes -= open.sizeBytes;
   }
 }

@@ -21,6 +21,8 @@ export const frameType = {
   response: 9,
   /** The membership in force at the sender, and a question to those that know a newer one (address-book.ts). */
   members: 10,
+  /** Of a snapshot on its way to a box that the log cannot serve (snapshot-frames.ts). */
+  snapshot: 11,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 

@@ -1,4 +1,5 @@
 import type tls from "node:tls";
+import type { Announcement } from "./announcement.ts";
 import type { ClusterId } from "./identity.ts";
 
 /** Where a member listens and how it is known. */
@@ -9,12 +10,21 @@ export interface PeerMember {
   readonly certificateHash: string;
 }
 
-/** Heartbeats, votes and their answers never wait behind entries: two connections a peer and direction. */
-export type Channel = "control" | "bulk";
+/**
+ * Heartbeats, votes and their answers never wait behind entries, and neither waits behind a snapshot: two connections a
+ * peer and direction, and a third one while a snapshot is sent.
+ */
+export type Channel = "control" | "bulk" | "snapshot";
 
-/** The first frame of a connection, JSON. */
-export interface Hello {
+/**
+ * The first frame of a connection, JSON. Other builds read it: what is added later may be absent, and what is not known
+ * is skipped.
+ */
+export interface Hello extends Partial<Announcement> {
+  /** The newest version that the sender speaks; both sides speak the older of their two. */
   readonly protocol: number;
+  /** The oldest that it still speaks; absent: only `protocol`. */
+  readonly protocolOldest?: number;
   readonly featureLevel: number;
   readonly raftId: string;
   /** New at each start of a box: tells a restarted box from a clone that runs beside it. */
@@ -25,18 +35,37 @@ export interface Hello {
   readonly join?: JoinRequest;
 }
 
-/** What a joiner asks for with its token. */
+/** What a joiner asks for with its token, or a member whose log or state is damaged without one. */
 export interface JoinRequest {
+  /** "" for a member that asks to be replaced by itself: its own certificate lets it in. */
   readonly secret: string;
   readonly serverId: number;
   readonly raftId: string;
   readonly certificateHash: string;
   /** Where the joiner listens for peers, `host:port`. */
   readonly address: string;
+  /** Raft id of the member whose place it takes, whose certificate it has shown; set by the box that saw it, never taken from the wire. */
+  readonly replaces?: string;
 }
 
-/** Raised with each change that an older box cannot read. */
+/** Raised with each change of frames or messages that an older box cannot read. */
 export const PROTOCOL_VERSION = 1;
+/** Boxes are updated one by one: each build speaks the version before its own, too. */
+export const PROTOCOL_OLDEST = 1;
+
+/** Why two boxes have no version of the protocol in common, or undefined. */
+export function protocolObstacle({ protocol, protocolOldest = protocol }: Hello): string | undefined {
+  if (protocol >= PROTOCOL_OLDEST && protocolOldest <= PROTOCOL_VERSION) return undefined;
+  const range = (oldest: number, newest: number): string => (oldest === newest ? `${newest}` : `${oldest} … ${newest}`);
+  return `protocol ${range(protocolOldest, protocol)} is not spoken here, ${range(PROTOCOL_OLDEST, PROTOCOL_VERSION)} is`;
+}
+
+/** Why a box of this level may not take part where `inForce` is in force, or undefined. */
+export function levelRefusal({ featureLevel, build }: Pick<Hello, "featureLevel" | "build">, inForce: number) {
+  if (featureLevel >= inForce) return undefined;
+  const which = build === undefined ? "" : ` ${build}`;
+  return `feature level ${inForce} is in force here, and your build${which} knows ${featureLevel}: install a build that knows level ${inForce}`;
+}
 /** A handshake on a rack's own switch takes some ms; what takes longer is dialled anew. */
 export const DIAL_TIMEOUT_MS = 500;
 

@@ -12,6 +12,14 @@ export interface ClusterId {
   readonly generation: number;
 }
 
+/** What tells one machine from another; null for what it does not tell. */
+export interface Machine {
+  /** SMBIOS UUID or device tree serial number of the board. */
+  readonly board: string | null;
+  /** Serial of the disk with the data directory. */
+  readonly disk: string | null;
+}
+
 /** Who a box is. Bound to its data directory: a wiped box gets a new one and never votes with the old. */
 export interface Identity {
   /** 16 lower hex digits; what Raft counts. */
@@ -22,6 +30,8 @@ export interface Identity {
   readonly certificateHash: string;
   /** Null until the box has founded or joined a cluster. */
   readonly cluster: ClusterId | null;
+  /** Where it runs; undefined before its first start. A copy of the data directory on another machine does not run. */
+  readonly machine?: Machine;
 }
 
 const FILE = "identity.json";
@@ -81,7 +91,12 @@ export function writeFileDurably(path: string, content: string | Uint8Array): vo
     closeSync(file);
   }
   renameSync(aside, path);
-  const directory = openSync(dirname(path), "r");
+  syncDirectory(dirname(path));
+}
+
+/** Makes what was created, renamed or removed in a directory last. */
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
   try {
     fsyncSync(directory);
   } finally {

@@ -80,6 +80,9 @@ export function storeToken(serverId: number, secret: string, now: number): Chang
   };
 }
 
+/** Ends all tokens: a new generation lets nobody in by what the former one gave out. */
+export const endAllTokens: Statement = { sql: "DELETE FROM join_token", values: [] };
+
 /** The query that finds a token by its secret: rows of server id, expiry, and the raft id that used it or null. */
 export function findToken(secret: string): Statement {
   return {

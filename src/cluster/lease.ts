@@ -30,6 +30,7 @@ export class Lease {
   readonly #self: RaftId;
   #rounds: Round[] = [];
   #until = 0;
+  #confirmedSentAt = 0;
 
   constructor(self: RaftId) {
     this.#self = self;
@@ -38,6 +39,11 @@ export class Lease {
   /** The instant (in the clock of `sentAt`) at which the lease ends; 0 when there is none. */
   get until(): number {
     return this.#until;
+  }
+
+  /** When the round that was confirmed last was sent; 0 before the first. */
+  get confirmedSentAt(): number {
+    return this.#confirmedSentAt;
   }
 
   /** A round is about to leave; `sentAt` was read before. True when it is confirmed by ourselves alone (one voter). */
@@ -66,6 +72,7 @@ export class Lease {
   #confirm(record: Round, now: Membership): boolean {
     const hasAnswered = (id: RaftId): boolean => record.answered.has(id);
     if (!isQuorum(record.membership, hasAnswered) || !isQuorum(now, hasAnswered)) return false;
+    this.#confirmedSentAt = record.sentAt;
     this.#until = Math.max(this.#until, record.sentAt + leaseDurationMs(record.promiseMs));
     // Older rounds cannot extend it any more.
     this.#rounds = this.#rounds.filter((r) => r.round > record.round);

@@ -3,6 +3,7 @@ import { errorChain } from "../base/error.ts";
 import { encodeFrame, FrameReader, frameType } from "./frame.ts";
 import { type Channel, DIAL_TIMEOUT_MS, type Hello, hashOfPeer, type PeerMember } from "./hello.ts";
 import type { Identity } from "./identity.ts";
+import { decodeRefusal, type Refusal } from "./refusal.ts";
 
 /** Whose connection it is: {@link Peers}. */
 export interface LinkOwner {
@@ -10,8 +11,8 @@ export interface LinkOwner {
   readonly events: { log(text: string): void; unreachable(raftId: string): void };
   hello(channel: Channel): Hello;
   accepted(member: PeerMember): void;
-  /** The peer does not take us; said once for the same reason. */
-  refused(member: PeerMember, why: string): void;
+  /** The peer does not take us. Its certificate is the member's. */
+  refused(member: PeerMember, refusal: Refusal): void;
 }
 
 const REDIAL_MS = 100;
@@ -21,7 +22,12 @@ const PING_MS = 300;
 /** A peer that answers no ping for so long is dialled anew: TCP's own retries back off for minutes. */
 const SILENCE_MS = 1500;
 /** Beyond this, frames for a slow peer are dropped; Raft sends again. */
-const BUFFER_BYTES_MAX: Record<Channel, number> = { control: 1024 * 1024, bulk: 16 * 1024 * 1024 };
+const BUFFER_BYTES_MAX: Record<Channel, number> = {
+  control: 1024 * 1024,
+  bulk: 16 * 1024 * 1024,
+  // More than the sender's window is never under way.
+  snapshot: 2 * 1024 * 1024,
+};
 
 /** Our outgoing connection of one channel to one peer: dials for ever, pings, and drops what a slow peer cannot take. */
 export class Link {
@@ -115,8 +121,8 @@ export class Link {
             this.#owner.accepted(this.#member);
           } else if (type === frameType.refuse) {
             this.#refusals++;
-            this.#owner.refused(this.#member, payload.toString("utf8"));
             socket.destroy();
+            this.#owner.refused(this.#member, decodeRefusal(payload));
           }
         });
       } catch (error) {
@@ -139,7 +145,8 @@ export class Link {
     this.#isUp = false;
     this.#outgoing = [];
     socket?.destroy();
-    if (wasUp) this.#owner.events.unreachable(this.#member.raftId);
+    // What was lost of a snapshot its sender notices, and it says nothing about the entries.
+    if (wasUp && this.#channel !== "snapshot") this.#owner.events.unreachable(this.#member.raftId);
     if (this.#isStopped) return;
     clearTimeout(this.#redial);
     const waitMs = Math.min(REDIAL_MS * 2 ** this.#refusals, REDIAL_REFUSED_MAX_MS);

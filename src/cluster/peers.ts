@@ -1,5 +1,6 @@
 import tls from "node:tls";
 import { errorChain } from "../base/error.ts";
+import type { Announcement } from "./announcement.ts";
 import { encodeFrame, FrameReader, type FrameType, frameType, HELLO_BYTES_MAX } from "./frame.ts";
 import {
   type Channel,
@@ -7,11 +8,15 @@ import {
   type Hello,
   hashOfPeer,
   type JoinRequest,
+  levelRefusal,
   type PeerMember,
+  PROTOCOL_OLDEST,
   PROTOCOL_VERSION,
+  protocolObstacle,
 } from "./hello.ts";
 import type { ClusterId, Identity } from "./identity.ts";
 import { Link } from "./link.ts";
+import { encodeRefusal, orderOf, type Refusal, type StandDownOrder } from "./refusal.ts";
 
 export interface PeersEvents {
   /** A frame of a peer whose certificate is the one that the membership names. */
@@ -20,8 +25,8 @@ export interface PeersEvents {
   drained(): void;
   /** A connection to `raftId` cannot be had or was lost. */
   unreachable(raftId: string): void;
-  /** A box of our lineage has a higher generation: this one must stand down. */
-  higherGeneration(cluster: ClusterId): void;
+  /** A member says that this box is none any more, or that the cluster goes on without it: it must stop for good. */
+  standDown(order: StandDownOrder): void;
   /** A box with a token. The answer is sent as JSON; an error's message is its refusal. */
   join(request: JoinRequest): Promise<unknown>;
   log(text: string): void;
@@ -31,10 +36,19 @@ export interface PeersOptions {
   readonly identity: Identity;
   readonly cluster: ClusterId;
   readonly nonce: string;
-  readonly featureLevel: number;
+  readonly announcement: Announcement;
+  /** The feature level in force at the start; {@link Peers.setLevel}. */
+  readonly level: number;
   readonly listen: { readonly host: string; readonly port: number };
   /** The box's own address: connections must never leave from the VIP. */
   readonly localAddress: string | undefined;
+}
+
+/** The present life of a peer: its nonce, what it says of itself, and when each of its connections was last heard. */
+interface Life {
+  readonly nonce: string;
+  readonly announcement: Announcement;
+  readonly sockets: Map<tls.TLSSocket, number>;
 }
 
 /** A box that was heard within this lives: three pings. A second one with its identity is a copy, not its next life. */
@@ -51,18 +65,23 @@ export class Peers {
   readonly options: PeersOptions;
   readonly events: PeersEvents;
   readonly #members = new Map<string, PeerMember>();
-  readonly #links = new Map<string, Record<Channel, Link>>();
-  /** By raft id: its present life, and when each of its connections was last heard. */
-  readonly #lives = new Map<string, { readonly nonce: string; readonly sockets: Map<tls.TLSSocket, number> }>();
+  readonly #links = new Map<string, Record<"control" | "bulk", Link>>();
+  /** To whom a snapshot is sent now. */
+  readonly #snapshotLinks = new Map<string, Link>();
+  readonly #lives = new Map<string, Life>();
   readonly #lingering = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #incoming = new Set<tls.TLSSocket>();
   #strangers = 0;
   readonly #server: tls.Server;
   readonly #refusals = new Map<string, string>();
+  #membershipIndex = 0;
+  #isMember = false;
+  #level: number;
 
   constructor(options: PeersOptions, events: PeersEvents) {
     this.options = options;
     this.events = events;
+    this.#level = options.level;
     this.#server = tls.createServer(
       {
         key: options.identity.privateKeyPem,
@@ -84,8 +103,13 @@ export class Peers {
     });
   }
 
-  /** The members from now on: dials new ones, drops removed ones. */
-  setMembers(members: readonly PeerMember[]): void {
+  /**
+   * The members from now on: dials new ones, drops removed ones. `index`: since when the membership is in force;
+   * `isMember`: it names this box.
+   */
+  setMembers(members: readonly PeerMember[], index: number, isMember: boolean): void {
+    this.#membershipIndex = index;
+    this.#isMember = isMember;
     const wanted = new Map(members.filter((m) => m.raftId !== this.options.identity.raftId).map((m) => [m.raftId, m]));
     for (const [raftId, member] of this.#members) {
       const next = wanted.get(raftId);
@@ -116,7 +140,14 @@ export class Peers {
 
   /** Queues a frame; false when the peer cannot take it now. Nothing leaves before {@link flush}. */
   send(to: string, channel: Channel, type: FrameType, payload: Uint8Array): boolean {
-    return this.#links.get(to)?.[channel].queue(encodeFrame(type, payload)) ?? false;
+    const link = channel === "snapshot" ? this.#snapshotLink(to) : this.#links.get(to)?.[channel];
+    return link?.queue(encodeFrame(type, payload)) ?? false;
+  }
+
+  /** Nothing more of a snapshot goes to this box for now. */
+  closeSnapshot(to: string): void {
+    this.#snapshotLinks.get(to)?.stop();
+    this.#snapshotLinks.delete(to);
   }
 
   flush(): void {
@@ -124,6 +155,7 @@ export class Peers {
       links.control.flush();
       links.bulk.flush();
     }
+    for (const link of this.#snapshotLinks.values()) link.flush();
   }
 
   /** The raft ids of the peers that we can send to now. */
@@ -133,6 +165,20 @@ export class Peers {
       .map(([raftId]) => raftId);
   }
 
+  /** The feature level in force from now on: boxes that do not know it are refused, and cut if they are here. */
+  setLevel(level: number): void {
+    this.#level = level;
+    for (const [raftId, { announcement }] of this.#lives) if (announcement.featureLevel < level) this.#cut(raftId);
+  }
+
+  /** What the members that are heard now say of themselves, this box included. */
+  announced(): Map<string, Announcement> {
+    const now = performance.now();
+    const heard = [...this.#lives].filter(([, { sockets }]) => isHeard(sockets, now));
+    const others = heard.map(([raftId, { announcement }]) => [raftId, announcement] as const);
+    return new Map([[this.options.identity.raftId, this.options.announcement], ...others]);
+  }
+
   stop(): void {
     for (const raftId of [...this.#links.keys()]) this.#hangUp(raftId);
     for (const socket of this.#incoming) socket.destroy();
@@ -140,15 +186,19 @@ export class Peers {
   }
 
   hello(channel: Channel): Hello {
-    const { identity, cluster, nonce, featureLevel } = this.options;
-    return { protocol: PROTOCOL_VERSION, featureLevel, raftId: identity.raftId, nonce, channel, cluster };
+    const { identity, cluster, nonce, announcement } = this.options;
+    const protocol = { protocol: PROTOCOL_VERSION, protocolOldest: PROTOCOL_OLDEST };
+    return { ...protocol, ...announcement, raftId: identity.raftId, nonce, channel, cluster };
   }
 
-  refused(member: PeerMember, why: string): void {
+  refused(member: PeerMember, refusal: Refusal): void {
+    const { why } = refusal;
     // The same refusal comes with every attempt: say it once.
-    if (this.#refusals.get(member.raftId) === why) return;
+    if (this.#refusals.get(member.raftId) !== why) this.events.log(`${member.address} refuses us: ${why}`);
     this.#refusals.set(member.raftId, why);
-    this.events.log(`${member.address} refuses us: ${why}`);
+    const memberAt = this.#isMember ? this.#membershipIndex : undefined;
+    const order = orderOf(refusal, { cluster: this.options.cluster, memberAt });
+    if (order !== undefined) this.events.standDown(order);
   }
 
   /** The next refusal is news again. */
@@ -156,8 +206,20 @@ export class Peers {
     this.#refusals.delete(member.raftId);
   }
 
+  /** Dialled at the first use. */
+  #snapshotLink(to: string): Link | undefined {
+    const member = this.#members.get(to);
+    let link = this.#snapshotLinks.get(to);
+    if (link === undefined && member !== undefined) {
+      link = new Link(this, member, "snapshot");
+      this.#snapshotLinks.set(to, link);
+    }
+    return link;
+  }
+
   /** Ends what we say to a box. */
   #hangUp(raftId: string): void {
+    this.closeSnapshot(raftId);
     clearTimeout(this.#lingering.get(raftId));
     this.#lingering.delete(raftId);
     const links = this.#links.get(raftId);
@@ -184,8 +246,8 @@ export class Peers {
     const reader = new FrameReader(HELLO_BYTES_MAX);
     let from: string | undefined;
     let isAsking = false;
-    const refuse = (why: string): void => {
-      socket.end(encodeFrame(frameType.refuse, Buffer.from(why)));
+    const refuse = (refusal: Refusal): void => {
+      socket.end(encodeFrame(frameType.refuse, encodeRefusal(refusal)));
     };
     let timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS * 4);
     socket.on("error", () => undefined);
@@ -210,9 +272,9 @@ export class Peers {
               this.#join(socket, hello, refuse);
               return;
             }
-            const why = this.#check(socket, hello);
-            if (why !== undefined) {
-              refuse(why);
+            const refusal = this.#check(socket, hello);
+            if (refusal !== undefined) {
+              refuse(refusal);
               return;
             }
             from = hello.raftId;
@@ -234,17 +296,23 @@ export class Peers {
   }
 
   /** Why this box may not speak to us, or undefined. */
-  #check(socket: tls.TLSSocket, hello: Hello): string | undefined {
+  #check(socket: tls.TLSSocket, hello: Hello): Refusal | undefined {
     const { cluster } = this.options;
-    if (hello.protocol !== PROTOCOL_VERSION) return `protocol ${hello.protocol} is not ${PROTOCOL_VERSION}`;
-    if (hello.cluster?.lineage !== cluster.lineage) return "another cluster";
+    const refusal = (why: string): Refusal => ({ why, cluster });
+    const foreign = protocolObstacle(hello);
+    if (foreign !== undefined) return { why: foreign };
+    if (hello.cluster?.lineage !== cluster.lineage) return { why: "another cluster" };
     const member = this.#members.get(hello.raftId);
-    if (member === undefined) return `not a member: ${hello.raftId}`;
-    if (hashOfPeer(socket) !== member.certificateHash) return "certificate differs from the member's";
+    if (member === undefined)
+      return { ...refusal(`not a member: ${hello.raftId}`), notMemberAt: this.#membershipIndex };
+    if (hashOfPeer(socket) !== member.certificateHash) return { why: "certificate differs from the member's" };
     // Only now: anybody can name a generation, and a box that believes it stands down.
-    if (hello.cluster.generation > cluster.generation) this.events.higherGeneration(hello.cluster);
-    if (hello.cluster.generation !== cluster.generation) return `generation ${cluster.generation} is in force here`;
-    return this.#checkLife(hello);
+    if (hello.cluster.generation > cluster.generation)
+      this.events.standDown({ kind: "generation", cluster: hello.cluster });
+    if (hello.cluster.generation !== cluster.generation)
+      return refusal(`generation ${cluster.generation} is in force here`);
+    const why = levelRefusal(hello, this.#level) ?? this.#checkLife(hello);
+    return why === undefined ? undefined : refusal(why);
   }
 
   /**
@@ -255,7 +323,7 @@ export class Peers {
     const known = this.#lives.get(raftId);
     if (known === undefined || known.nonce === nonce) return undefined;
     const now = performance.now();
-    if ([...known.sockets.values()].some((heardAt) => now - heardAt < ALIVE_MS))
+    if (isHeard(known.sockets, now))
       return "another box with this identity is connected: was its disk moved or cloned?";
     for (const old of known.sockets.keys()) old.destroy();
     known.sockets.clear();
@@ -269,24 +337,45 @@ export class Peers {
       known.sockets.set(socket, now);
       return;
     }
-    this.#lives.set(hello.raftId, { nonce: hello.nonce, sockets: new Map([[socket, now]]) });
+    const { featureLevel, build = "", timings = "" } = hello;
+    const announcement = { featureLevel, build, timings };
+    this.#lives.set(hello.raftId, { nonce: hello.nonce, announcement, sockets: new Map([[socket, now]]) });
     // It has restarted: what we still hold towards its former life leads nowhere.
     if (known !== undefined) {
       const links = this.#links.get(hello.raftId);
       links?.control.renew();
       links?.bulk.renew();
+      this.#snapshotLinks.get(hello.raftId)?.renew();
     }
   }
 
-  #join(socket: tls.TLSSocket, hello: Hello, refuse: (why: string) => void): void {
-    const request = hello.join;
-    if (request === undefined || request.certificateHash !== hashOfPeer(socket)) {
-      refuse("the join request does not name the certificate that you show");
+  /** With a token, a box shows the certificate that it will have; a damaged member shows the one that it had. */
+  #join(socket: tls.TLSSocket, hello: Hello, refuse: (refusal: Refusal) => void): void {
+    const obstacle = protocolObstacle(hello) ?? levelRefusal(hello, this.#level);
+    if (obstacle !== undefined) {
+      refuse({ why: obstacle });
       return;
     }
+    if (hello.cluster?.lineage !== this.options.cluster.lineage) {
+      refuse({ why: "the token is of another cluster" });
+      return;
+    }
+    const shown = hashOfPeer(socket);
+    const isReplaced = this.#members.get(hello.raftId)?.certificateHash === shown;
+    if (hello.join === undefined || (hello.join.certificateHash !== shown && !isReplaced)) {
+      refuse({ why: "the join request names neither the certificate that you show nor a member's place" });
+      return;
+    }
+    const { secret, serverId, raftId, certificateHash, address } = hello.join;
+    const asked = { secret, serverId, raftId, certificateHash, address };
+    const request = isReplaced && hello.raftId !== raftId ? { ...asked, replaces: hello.raftId } : asked;
     this.events.join(request).then(
       (answer) => socket.end(encodeFrame(frameType.accept, Buffer.from(JSON.stringify(answer)))),
-      (error: unknown) => refuse(errorChain(error)),
+      (error: unknown) => refuse({ why: errorChain(error) }),
     );
   }
+}
+
+function isHeard(sockets: ReadonlyMap<tls.TLSSocket, number>, now: number): boolean {
+  return [...sockets.values()].some((heardAt) => now - heardAt < ALIVE_MS);
 }

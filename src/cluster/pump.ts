@@ -1,40 +1,43 @@
 import { decodeMessage, encodeMessage } from "../raft/codec.ts";
-import { changeMembership } from "../raft/membership.ts";
-import { decodeMembershipChange, encodeMembership } from "../raft/membership-codec.ts";
 import type { Message } from "../raft/messages.ts";
 import {
   type LogEntry,
-  type Membership,
   type MembershipChange,
   NOBODY,
   type RaftId,
   type RaftNode,
   type Ready,
+  type Timings,
 } from "../raft/types.ts";
 import type { Append } from "../store/log/types.ts";
-import { AddressBook, decodeMembershipAt } from "./address-book.ts";
+import { encodeRequest, encodeResponse, receiveForWork } from "./call-frames.ts";
 import { type FrameType, frameType, SIDE_PAYLOAD_BYTES_MAX } from "./frame.ts";
-import type { Channel, PeerMember } from "./hello.ts";
-import { Lease } from "./lease.ts";
-import type { ClusterStatus, LeaseGate, LogPort, MembershipAt, Proposal, RoleNews, WorkPort } from "./ports.ts";
+import { Group, type GroupPorts } from "./group.ts";
+import type { Channel } from "./hello.ts";
+import { Lease, leaseDurationMs } from "./lease.ts";
+import type {
+  ClusterStatus,
+  LeaseGate,
+  LogPort,
+  MembershipAt,
+  Proposal,
+  PumpPeers,
+  RoleNews,
+  WorkPort,
+} from "./ports.ts";
+import { type PurgeLimits, purgeIndex } from "./purge-policy.ts";
+import { RoundTimes } from "./round-times.ts";
 
 /** A tick that comes later than this share of E was a pause: see {@link Pump.tick}. */
 const PAUSE_SHARE = 0.5;
+/** A leader whose clock is wrong tries this often to give leadership away, ms: if all are, it must not go in circles. */
+const HAND_ON_EVERY_MS = 30_000;
+/** A box whose clock is wrong seeks leadership only when it has heard no leader for this long, ms: ten elections. */
+const KEEP_BACK_MS = 10_000;
+/** Bytes of proposals that are taken or refused together: a share of what may be uncommitted (16 MiB). */
+const PIECE_BYTES = 1024 * 1024;
 /** After a pause: for so long only sockets are read, ms, so that waiting heartbeats are heard before a campaign. */
 const AFTER_PAUSE_MS = 20;
-/** How often the leader looks whether a learner has caught up, ms. */
-const PROMOTE_EVERY_MS = 100;
-/** A learner may be so many entries behind and still be promoted: the pipe is that full under load. */
-const PROMOTE_LAG_ENTRIES = 256;
-/** A box that heard no leader for this long asks the members whether it missed a change of membership, and again, ms. */
-const ASK_MEMBERS_EVERY_MS = 1000;
-
-export interface PumpPeers {
-  send(to: string, channel: Channel, type: FrameType, payload: Uint8Array): boolean;
-  flush(): void;
-  setMembers(members: readonly PeerMember[]): void;
-  reachable(): string[];
-}
 
 export interface PumpPorts {
   readonly self: RaftId;
@@ -47,8 +50,11 @@ export interface PumpPorts {
   readonly now: () => number;
   /** Publishes until when the lease is held, to both threads. */
   readonly publishLease: (untilMs: number) => void;
+  /** Why this box's clock is not good enough for a lease now, or undefined (clock-watch.ts). */
+  readonly clockObstacle: () => string | undefined;
   /** The disk or a promise failed: release everything and end the process. */
   readonly fatal: (error: unknown) => void;
+  /** E in force at the start; {@link Pump.setTimings}. */
   readonly promiseMs: number;
 }
 
@@ -68,13 +74,7 @@ export class Pump {
   readonly #ports: PumpPorts;
   readonly #node: RaftNode;
   readonly #lease: Lease;
-  readonly #book: AddressBook;
-  #membership: Membership;
-  /** Membership entries up to here are in the record already: the state, which lags the log, gets them again. */
-  #membershipIndex: number;
-  /** Committed and not yet with the work thread: a membership entry waits for its record, what follows waits with it. */
-  #held: LogEntry[] = [];
-  #isRecording = false;
+  readonly #group: Group;
   #news: RoleNews;
   #side: Uint8Array = new Uint8Array(0);
   /** What the newest write lets happen once it is durable; undefined when none is under way. */
@@ -82,33 +82,42 @@ export class Pump {
   #commit: number;
   #lastTickAt: number;
   #quietUntil = 0;
-  #lastPromoteAt = 0;
+  #promiseMs: number;
   #isDraining = false;
   /** The VIP is let go for good: no round is counted any more, leadership is being handed on. */
   #isLeaving = false;
   /** While leaving: a successor was asked. */
   #hasSuccessor = false;
+  /** False while this box's disk is full. */
+  #takesEntries = true;
   /** Nothing more is said, counted or acknowledged: after a stop, and after a failure until the process ends. */
   #isStopped = false;
-  #longestTurnMs = 0;
+  /** Why the clock is not good enough for a lease, as of the last look. */
+  #clockObstacle: string | undefined;
+  /** The lease was released in this term: never again in it. */
+  #isReleased = false;
+  #leadsSince: number;
   #leaderHeardAt: number;
-  #membersAskedAt: number;
+  #isHandOnDue = false;
+  #handOverAskedAt = Number.NEGATIVE_INFINITY;
+  #longestTurnMs = 0;
+  readonly #rounds = new RoundTimes();
 
   constructor(ports: PumpPorts, start: PumpStart) {
     this.#ports = ports;
     this.#node = ports.node;
     this.#lease = new Lease(ports.self);
-    this.#book = new AddressBook(start.membership);
-    this.#membership = start.membership.value;
-    this.#membershipIndex = start.membership.index;
     this.#commit = start.commit;
+    this.#promiseMs = ports.promiseMs;
     const { term } = ports.node.status();
     this.#news = { role: "follower", term, leader: "", ownTermCommitted: false, ownTermIndex: 0 };
     this.#lastTickAt = ports.now();
+    this.#leadsSince = this.#lastTickAt;
     this.#leaderHeardAt = this.#lastTickAt;
-    this.#membersAskedAt = this.#lastTickAt;
-    ports.peers.setMembers(this.#book.members());
-    ports.work.membership(start.membership);
+    const { self, node, peers, work, now } = ports;
+    const record: GroupPorts["record"] = (membership, done) =>
+      this.#append({ entries: [], membership, commit: this.#commit }, done);
+    this.#group = new Group({ self, node, peers, work, now, record }, start.membership);
   }
 
   /**
@@ -120,50 +129,49 @@ export class Pump {
     const now = this.#ports.now();
     const late = now - this.#lastTickAt;
     this.#lastTickAt = now;
-    if (this.#ports.promiseMs > 0 && late > this.#ports.promiseMs * PAUSE_SHARE) {
+    if (this.#promiseMs > 0 && late > this.#promiseMs * PAUSE_SHARE) {
       this.#ports.work.log(`paused for ${late.toFixed(0)} ms: the lease is given up until a quorum answers again`);
       this.#lease.drop();
       this.#ports.publishLease(0);
       this.#quietUntil = now + AFTER_PAUSE_MS;
     }
     this.#ports.gate.tick();
+    this.#judgeClock();
     if (now < this.#quietUntil) return;
     this.#input(() => {
       // Read anew: the gate may have asked for a transfer at a later instant, and raft's time never goes back.
       const later = this.#ports.now();
-      this.#node.tick(later);
-      this.#promote(later);
-      this.#askForMembers(later);
+      if (!this.#keepsBack(later)) this.#node.tick(later);
+      this.#group.tick(later, this.#news.role === "leader");
     });
     this.drain();
+    if (!this.#isHandOnDue) return;
+    this.#isHandOnDue = false;
+    const obstacle = this.transfer();
+    if (obstacle !== undefined) this.#ports.work.log(`leadership stays here, without a lease: ${obstacle}`);
   }
 
   /** A frame of a member; act on it in {@link drain}, once for all that came together. */
   receive(from: string, type: FrameType, payload: Buffer): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || receiveForWork(this.#ports.work, from, type, payload)) return;
     switch (type) {
       case frameType.raft: {
         const message = decodeMessage(payload);
         // A member speaks for itself only.
         if (message.from !== from || message.to !== this.#ports.self) return;
         const now = this.#ports.now();
-        if (message.kind === "heartbeat" || message.kind === "append") this.#leaderHeardAt = now;
+        if (message.kind === "heartbeat" || message.kind === "append") {
+          this.#group.leaderHeard(now);
+          this.#leaderHeardAt = now;
+        }
+        if (!this.#takesEntries && carriesWrites(message)) return;
         this.#input(() => this.#node.step(message, now));
         if (message.kind === "heartbeat-response" && message.term === this.#news.term)
-          this.#countAnswer(message.from, message.round, message.promiseMs);
+          this.#countAnswer(message.from, message.round, message.promiseMs, now);
         return;
       }
-      case frameType.side:
-        this.#ports.work.side(from, copyOf(payload));
-        return;
       case frameType.members:
-        this.#hearMembers(from, payload);
-        return;
-      case frameType.request:
-        this.#ports.work.request(from, payload.readUInt32LE(0), copyOf(payload.subarray(4)));
-        return;
-      case frameType.response:
-        this.#ports.work.response(from, payload.readUInt32LE(0), payload[4] === 1, copyOf(payload.subarray(5)));
+        this.#group.hear(from, payload);
         return;
       default:
         return;
@@ -174,18 +182,17 @@ export class Pump {
     this.#node.reportUnreachable(raftId);
   }
 
+  /** What does not fit is refused, not all that came with it: the pipe never holds more than its limit and one piece. */
   propose(proposals: readonly Proposal[]): void {
-    const result = this.#node.propose(
-      proposals.map((p) => p.data),
-      this.#ports.now(),
-    );
-    if (result.kind !== "accepted") {
+    const now = this.#ports.now();
+    for (const piece of inPieces(proposals)) {
+      const datas = piece.map(({ data }) => data);
+      const result = this.#node.propose(datas, now);
+      if (result.kind === "accepted") continue;
       // Busy with a transfer is as good as gone: the caller is to ask the next leader, not to be told of a full pipe.
       const isHandingOn = this.#node.status().transferTo !== NOBODY;
-      this.#ports.work.refused(
-        proposals.map((p) => p.requestId),
-        isHandingOn ? "not-leader" : result.kind,
-      );
+      const requestIds = piece.map(({ requestId }) => requestId);
+      this.#ports.work.refused(requestIds, isHandingOn ? "not-leader" : result.kind);
     }
     this.drain();
   }
@@ -221,25 +228,67 @@ export class Pump {
     this.drain();
   }
 
+  /** `isChunk`: it goes on the connection for snapshots; the few bytes of an answer go beside the entries. */
+  sendSnapshot(to: RaftId, payload: Uint8Array, isChunk: boolean): boolean {
+    const isSent = this.#ports.peers.send(to, isChunk ? "snapshot" : "bulk", frameType.snapshot, payload);
+    this.#ports.peers.flush();
+    return isSent;
+  }
+
+  /** The box has the snapshot, or cannot have it now: raft goes on with it. */
+  reportSnapshot(to: RaftId, ok: boolean): void {
+    this.#ports.peers.closeSnapshot(to);
+    this.#node.reportSnapshot(to, ok);
+    this.drain();
+  }
+
+  /** Lets the log forget what nobody needs any more. */
+  purge(limits: PurgeLimits): void {
+    const { log, now } = this.#ports;
+    const status = this.#node.status();
+    const firstIndex = log.firstIndex();
+    const index = purgeIndex(limits, {
+      ...{ firstIndex, sizeBytes: log.sizeBytes(), applied: status.applied },
+      followers: status.progress,
+      now: now(),
+    });
+    if (index < firstIndex) return;
+    log.purgeTo(index);
+    const kept = log.firstIndex();
+    if (kept > firstIndex) this.#ports.work.log(`the log begins at entry ${kept} now (it was ${firstIndex})`);
+  }
+
+  /**
+   * Without room this box does not acknowledge writes: they are as good as lost on their way, and come again. Heartbeats,
+   * votes and the entries of raft itself go on, so the group keeps its leader.
+   */
+  setTakesEntries(takes: boolean): void {
+    this.#takesEntries = takes;
+  }
+
+  /**
+   * The cluster's timings, from the entry that this box has applied. Boxes apply it at different times, and one that lost
+   * the tail of its state at a crash goes by older ones for a while: nothing rests on their being equal, because each
+   * round names its E, each answer what it promises, and the largest promise outlives a restart.
+   */
+  setTimings(timings: Timings): void {
+    this.#promiseMs = timings.promiseMs;
+    this.#node.setTimings(timings, this.#ports.now());
+    this.drain();
+  }
+
   setSide(payload: Uint8Array): void {
     this.#side = payload.length <= SIDE_PAYLOAD_BYTES_MAX ? payload : payload.subarray(0, 0);
   }
 
   request(to: string, id: number, body: Uint8Array): boolean {
-    const payload = Buffer.allocUnsafe(4 + body.length);
-    payload.writeUInt32LE(id, 0);
-    payload.set(body, 4);
-    const isSent = this.#ports.peers.send(to, "bulk", frameType.request, payload);
+    const isSent = this.#ports.peers.send(to, "bulk", frameType.request, encodeRequest(id, body));
     this.#ports.peers.flush();
     return isSent;
   }
 
   response(to: string, id: number, ok: boolean, body: Uint8Array): void {
-    const payload = Buffer.allocUnsafe(5 + body.length);
-    payload.writeUInt32LE(id, 0);
-    payload[4] = ok ? 1 : 0;
-    payload.set(body, 5);
-    this.#ports.peers.send(to, "bulk", frameType.response, payload);
+    this.#ports.peers.send(to, "bulk", frameType.response, encodeResponse(id, ok, body));
     this.#ports.peers.flush();
   }
 
@@ -260,8 +309,12 @@ export class Pump {
       learners: status.membership.learners,
       reachable: this.#ports.peers.reachable(),
       match: Object.fromEntries(status.progress.map((p) => [p.id, p.match])),
+      answeredAgoMs: Object.fromEntries(status.progress.map((p) => [p.id, this.#ports.now() - p.answeredAt])),
+      clockObstacle: this.#clockObstacle ?? "",
       leaseMs: Math.max(0, this.#lease.until - this.#ports.now()),
       longestTurnMs: this.#longestTurnMs,
+      roundMs: this.#rounds.last,
+      longestRoundMs: this.#rounds.longest(this.#ports.now()),
     };
   }
 
@@ -287,6 +340,14 @@ export class Pump {
   stop(): void {
     if (!this.#isLeaving) this.leave();
     this.#isStopped = true;
+  }
+
+  /** Ends at once, and asks nobody to follow: what this box belongs to goes on without it, or is no more. */
+  halt(): void {
+    this.#isStopped = true;
+    this.#lease.drop();
+    this.#ports.publishLease(0);
+    this.#ports.gate.release();
   }
 
   /** Takes every Ready there is. Called at the end of each turn. */
@@ -323,21 +384,24 @@ export class Pump {
 
   #handle(ready: Ready): void {
     if (ready.releaseLease) {
+      this.#isReleased = true;
       this.#lease.drop();
       this.#ports.publishLease(0);
       this.#ports.gate.release();
     }
     this.#noteRole(ready);
-    if (ready.heartbeatRound !== undefined && !this.#isLeaving) {
+    // Asked at this moment: what the clock was set to since the last tick counts for this round already.
+    if (ready.heartbeatRound !== undefined && !this.#isLeaving && this.#judgeClock() === undefined) {
       const { round, promiseMs, membership } = ready.heartbeatRound;
       // Read before the token is added and before anything leaves: the lease counts from here.
       const sentAt = this.#ports.now();
-      this.#ports.gate.beforeRound(round);
+      this.#ports.gate.beforeRound(round, leaseDurationMs(promiseMs));
       if (this.#lease.sent(round, sentAt, promiseMs, membership)) this.#confirmed(round);
     }
     for (const message of ready.messages) this.#send(message);
     this.#write(ready);
     this.#apply(ready.committedEntries);
+    if (ready.snapshotNeeded.length > 0) this.#ports.work.snapshotNeeded(ready.snapshotNeeded);
   }
 
   #noteRole(ready: Ready): void {
@@ -350,6 +414,10 @@ export class Pump {
       this.#lease.drop();
       this.#ports.publishLease(0);
       this.#ports.gate.leadershipLost();
+    }
+    if (role !== "leader" || !wasLeader || term !== this.#news.term) {
+      this.#isReleased = false;
+      this.#leadsSince = this.#ports.now();
     }
     this.#setNews({
       role,
@@ -365,9 +433,50 @@ export class Pump {
     this.#ports.work.role(news);
   }
 
-  #countAnswer(from: RaftId, round: number, promiseMs: number): void {
+  /**
+   * A box whose clock cannot be relied on has no lease: VIP and tokens go at once, leadership to another box. It may be
+   * taken up again in the same term when the clock is right, from a round that is sent then.
+   */
+  #judgeClock(): string | undefined {
+    const why = this.#ports.clockObstacle();
+    const before = this.#clockObstacle;
+    this.#clockObstacle = why;
+    const leads = this.#news.role === "leader";
+    if (why !== undefined && before === undefined) {
+      this.#ports.work.log(`no lease: ${why}`);
+      this.#lease.drop();
+      this.#ports.publishLease(0);
+      if (leads && !this.#isReleased) this.#ports.gate.leadershipLost();
+    }
+    if (why === undefined && before !== undefined) {
+      this.#ports.work.log("the clock of this box is good enough for a lease again");
+      if (leads && this.#news.ownTermCommitted && !this.#isReleased) this.#ports.gate.leaderReady(this.#news.term);
+    }
+    if (why !== undefined && leads) this.#handOnForItsClock(before === undefined);
+    return why;
+  }
+
+  /** At once when the clock went wrong under a leader; who was elected with such a clock is probably not the only one. */
+  #handOnForItsClock(isNew: boolean): void {
+    const now = this.#ports.now();
+    if (this.#isLeaving || now - this.#handOverAskedAt < HAND_ON_EVERY_MS) return;
+    if (!isNew && now - this.#leadsSince < HAND_ON_EVERY_MS) return;
+    this.#handOverAskedAt = now;
+    // Not within this turn: it may be in the middle of a Ready.
+    this.#isHandOnDue = true;
+  }
+
+  /** A box without a lease does not seek leadership while others may: some seconds of silence say that none does. */
+  #keepsBack(now: number): boolean {
+    const isWaiting = this.#news.role === "follower" || this.#news.role === "learner";
+    return this.#clockObstacle !== undefined && isWaiting && now - this.#leaderHeardAt < KEEP_BACK_MS;
+  }
+
+  #countAnswer(from: RaftId, round: number, promiseMs: number, now: number): void {
     if (this.#news.role !== "leader") return;
-    if (this.#lease.answered(from, round, promiseMs, this.#membership)) this.#confirmed(round);
+    if (!this.#lease.answered(from, round, promiseMs, this.#group.membership)) return;
+    this.#rounds.answered(now - this.#lease.confirmedSentAt, now);
+    this.#confirmed(round);
   }
 
   #confirmed(round: number): void {
@@ -414,81 +523,30 @@ export class Pump {
     const last = entries[entries.length - 1];
     if (last === undefined) return;
     this.#commit = last.index;
-    this.#held.push(...entries);
-    this.#handOver();
+    this.#group.committed(entries);
     if (this.#news.role !== "leader" || this.#news.ownTermCommitted) return;
     const own = entries.find((entry) => entry.term === this.#news.term);
     if (own === undefined) return;
     this.#setNews({ ...this.#news, ownTermCommitted: true, ownTermIndex: own.index });
-    this.#ports.gate.leaderReady(this.#news.term);
-  }
-
-  /** To the work thread goes what is committed, up to the first membership entry without a record. */
-  #handOver(): void {
-    if (this.#isRecording) return;
-    const stop = this.#held.findIndex((entry) => entry.kind === "membership" && entry.index > this.#membershipIndex);
-    const ready = this.#held.splice(0, stop === -1 ? this.#held.length : stop);
-    if (ready.length > 0) this.#ports.work.committed(ready);
-    const change = this.#held[0];
-    if (change !== undefined) this.#recordMembership(change);
-  }
-
-  /**
-   * The record is synced first, then the change is in force, then the state may apply its entry: a restart takes its
-   * voters from the log, and what the state has applied is not handed out again.
-   */
-  #recordMembership(entry: LogEntry): void {
-    this.#isRecording = true;
-    const change = decodeMembershipChange(entry.data);
-    const result = changeMembership(this.#membership, change);
-    const value = result.kind === "changed" ? result.membership : this.#membership;
-    const record = { index: entry.index, bytes: encodeMembership(value) };
-    this.#append({ entries: [], membership: record, commit: this.#commit }, () => {
-      this.#isRecording = false;
-      this.#membershipIndex = entry.index;
-      this.#membership = this.#node.applyMembership(entry.index, change, this.#ports.now());
-      const membership = { value: this.#membership, index: entry.index };
-      this.#book.putInForce(membership);
-      this.#ports.peers.setMembers(this.#book.members());
-      this.#ports.work.membership(membership);
-      this.#handOver();
-    });
-  }
-
-  /** Who leads now may be somebody whom this box does not know, and whose connections it refuses: members may know. */
-  #askForMembers(now: number): void {
-    if (this.#news.role === "leader") return;
-    if (now - Math.max(this.#leaderHeardAt, this.#membersAskedAt) < ASK_MEMBERS_EVERY_MS) return;
-    this.#membersAskedAt = now;
-    const payload = this.#book.encoded();
-    for (const { raftId } of this.#book.members())
-      if (raftId !== this.#ports.self) this.#ports.peers.send(raftId, "control", frameType.members, payload);
-  }
-
-  #hearMembers(from: RaftId, payload: Uint8Array): void {
-    const heard = this.#book.hear(decodeMembershipAt(payload));
-    if (heard === "answer") this.#ports.peers.send(from, "control", frameType.members, this.#book.encoded());
-    else if (heard === "new") {
-      this.#ports.work.log(`${from} names members that this box did not know: it missed a change of membership`);
-      this.#ports.peers.setMembers(this.#book.members());
-    }
-  }
-
-  #promote(now: number): void {
-    if (this.#news.role !== "leader" || this.#membership.learners.length === 0) return;
-    if (now - this.#lastPromoteAt < PROMOTE_EVERY_MS) return;
-    this.#lastPromoteAt = now;
-    const status = this.#node.status();
-    const ready = status.progress.find(
-      (p) => p.learner && p.state === "replicate" && p.match + PROMOTE_LAG_ENTRIES >= status.commit,
-    );
-    if (ready === undefined) return;
-    const why = this.#node.proposeMembership({ kind: "simple", steps: [{ kind: "promote", raftId: ready.id }] }, now);
-    if (why.kind === "accepted") this.#ports.work.log(`${ready.id} has caught up and becomes a voter`);
+    if (this.#clockObstacle === undefined) this.#ports.gate.leaderReady(this.#news.term);
   }
 }
 
-/** `Uint8Array.from` walks through the bytes one by one: 166 ms for a call of 4 MiB, where a lease lasts 123 ms (measured). */
-function copyOf(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes);
+function carriesWrites(message: Message): boolean {
+  return message.kind === "append" && message.entries.some(({ kind, data }) => kind === "normal" && data.length > 0);
+}
+
+/** Each of at most {@link PIECE_BYTES}, or of one proposal that is larger. */
+function inPieces(proposals: readonly Proposal[]): readonly (readonly Proposal[])[] {
+  const pieces: Proposal[][] = [];
+  let sizeBytes = Number.POSITIVE_INFINITY;
+  for (const proposal of proposals) {
+    sizeBytes += proposal.data.length;
+    if (sizeBytes <= PIECE_BYTES) pieces.at(-1)?.push(proposal);
+    else {
+      pieces.push([proposal]);
+      sizeBytes = proposal.data.length;
+    }
+  }
+  return pieces;
 }

@@ -1,4 +1,5 @@
 import { known, type Section } from "./known-settings.ts";
+import { type PurgeSettings, purgeOf } from "./purge.ts";
 import { type Problem, parseSettings, type Setting, type VectorItem } from "./syntax.ts";
 import { type RaftTimings, timingsOf } from "./timings.ts";
 
@@ -22,6 +23,7 @@ export interface ClusterConfig {
   readonly port: number;
   readonly listenAddress: string;
   readonly timings: RaftTimings;
+  readonly purge: PurgeSettings;
   readonly vips: readonly VipSetting[];
   /** What a foreign machine that answers for the VIP leads to. */
   readonly vipConflict: "release" | "defend";
@@ -36,6 +38,23 @@ export interface ClusterConfig {
   readonly isolated: "fence" | "hold";
 }
 
+/** A line with a recovery console. */
+export interface ConsoleLine {
+  /** Path of the device. */
+  readonly device: string;
+  readonly baudRate: number;
+}
+
+/** The lamps and the button of a box's front; lines are names or offsets. */
+export interface PanelSetting {
+  /** `chip`: the character device; `sysfs`: by onoff, for kernels that lack it. */
+  readonly driver: "chip" | "sysfs";
+  readonly chip: string;
+  readonly lines: Readonly<Partial<Record<"power" | "health" | "leader" | "fault" | "button", string>>>;
+  /** Lines that are active when the wire is low. */
+  readonly activeLow: readonly string[];
+}
+
 /** What holds for this box only (`/etc/one/box.conf`; it wins). */
 export interface BoxConfig {
   /** −1: found a cluster of one when the data directory is empty. */
@@ -48,6 +67,8 @@ export interface BoxConfig {
   readonly watchdogDevice: string | undefined;
   /** T_hw, s. */
   readonly watchdogTimeoutSeconds: number;
+  readonly consoles: readonly ConsoleLine[];
+  readonly panel: PanelSetting | undefined;
 }
 
 export interface Config {
@@ -73,6 +94,11 @@ export interface ConfigFile {
 const SUSPECT_MS_DEFAULT = 2000;
 /** The device's own time-out must be longer than a restart of the main process takes. */
 const WATCHDOG_SECONDS_DEFAULT = 30;
+
+const PANEL_LINES = ["power", "health", "leader", "fault", "button"] as const;
+
+/** What serial consoles of servers and switches speak. */
+const CONSOLE_BAUD_DEFAULT = "115200";
 
 /** Reads both files; reports every problem with file and line, never only the first. */
 export function readConfig(oned: ConfigFile, box: ConfigFile | undefined): ConfigResult {
@@ -125,6 +151,8 @@ class ConfigReader {
     const raft = this.#settings.get("RAFT")?.[0];
     const timings = timingsOf(this.#vector("RAFT"));
     if ("problem" in timings) this.#problem(raft, `RAFT: ${timings.problem}`);
+    const purge = purgeOf(this.#vector("RAFT"));
+    if ("problem" in purge) this.#problem(raft, `RAFT: ${purge.problem}`);
     const vips = this.#vips();
     const monitoring = this.#integer("MONITORING_INTERVAL_HOST", 1, 3600);
     const config: Config = {
@@ -132,6 +160,7 @@ class ConfigReader {
         port: this.#integer("PORT", 1, 65535) ?? 2633,
         listenAddress: this.#text("LISTEN_ADDRESS") ?? "0.0.0.0",
         timings: "problem" in timings ? timings.fallback : timings,
+        purge: "problem" in purge ? purge.fallback : purge,
         vips,
         vipConflict: this.#choice("VIP_CONFLICT", ["release", "defend"]) ?? "release",
         leaderHooks: this.#hooks("RAFT_LEADER_HOOK").filter((hook) => !isVipHook(hook)),
@@ -151,6 +180,8 @@ class ConfigReader {
         bmcInterface: network["BMC_INTERFACE"],
         watchdogDevice: watchdog["DEVICE"],
         watchdogTimeoutSeconds: this.#integerOf(watchdog, "WATCHDOG", "TIMEOUT", 5, 600) ?? WATCHDOG_SECONDS_DEFAULT,
+        consoles: this.#consoles(),
+        panel: this.#panel(),
       },
       ignored: [...new Set(this.#ignored)],
     };
@@ -230,6 +261,53 @@ class ConfigReader {
     if (text !== undefined && choice === undefined)
       this.#problem(this.#settings.get(name)?.[0], `${name} = "${text}" is not one of ${choices.join(", ")}`);
     return choice;
+  }
+
+  #consoles(): ConsoleLine[] {
+    const lines: ConsoleLine[] = [];
+    for (const setting of this.#settings.get("CONSOLE") ?? []) {
+      const items = itemsOf(setting);
+      const device = items["DEVICE"] ?? "";
+      const baudRate = this.#checkedInteger(
+        setting,
+        "CONSOLE/BAUD",
+        items["BAUD"] ?? CONSOLE_BAUD_DEFAULT,
+        50,
+        4_000_000,
+      );
+      if (!/^(\/[\w./-]+|[A-Za-z][\w-]*)$/.test(device)) {
+        this.#problem(setting, `CONSOLE: DEVICE = "${device}" is not a device: ttyS0, or a path`);
+        continue;
+      }
+      const path = device.startsWith("/") ? device : `/dev/${device}`;
+      if (lines.some((line) => line.device === path)) this.#problem(setting, `CONSOLE: ${device} is given twice`);
+      if (baudRate !== undefined) lines.push({ device: path, baudRate });
+    }
+    return lines;
+  }
+
+  #panel(): PanelSetting | undefined {
+    const setting = this.#settings.get("GPIO")?.[0];
+    if (setting === undefined) return undefined;
+    const items = itemsOf(setting);
+    const driver = (items["DRIVER"] ?? "chip").toLowerCase();
+    if (driver !== "chip" && driver !== "sysfs") {
+      this.#problem(setting, `GPIO: DRIVER = "${driver}" is not one of chip, sysfs`);
+      return undefined;
+    }
+    const wires = Object.fromEntries(
+      PANEL_LINES.flatMap((name) => {
+        const line = items[name.toUpperCase()];
+        return line === undefined ? [] : [[name, line]];
+      }),
+    );
+    const activeLow = (items["ACTIVE_LOW"] ?? "")
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .filter((name) => name !== "");
+    for (const name of activeLow)
+      if (!(name in wires)) this.#problem(setting, `GPIO: ACTIVE_LOW names "${name}", which has no line`);
+    return { driver, chip: items["CHIP"] ?? "", lines: wires, activeLow };
   }
 
   #hooks(name: string): HookSetting[] {

@@ -53,6 +53,13 @@ const MEANT: Readonly<Record<string, Section>> = {
   VIP: { kind: "vector", isRepeatable: true, keys: ["INTERFACE", "ADDRESS"], required: ["INTERFACE", "ADDRESS"] },
   NETWORK: { kind: "vector", isRepeatable: false, keys: ["MGMT", "BMC", "BMC_INTERFACE"], required: [] },
   WATCHDOG: { kind: "vector", isRepeatable: false, keys: ["DEVICE", "TIMEOUT"], required: ["DEVICE"] },
+  GPIO: {
+    kind: "vector",
+    isRepeatable: false,
+    keys: ["DRIVER", "CHIP", "POWER", "HEALTH", "LEADER", "FAULT", "BUTTON", "ACTIVE_LOW"],
+    required: ["CHIP"],
+  },
+  CONSOLE: { kind: "vector", isRepeatable: true, keys: ["DEVICE", "BAUD"], required: ["DEVICE"] },
 };
 
 /** OpenNebula's stock oned.conf and the older ones that our users bring along: they must start here unchanged. */
@@ -71,7 +78,7 @@ const IGNORED = new Set(
   INHERIT_VROUTER_ATTR VM_MONITORING_ATTR VM_ENCRYPTED_ATTR HOST_ENCRYPTED_ATTR CLUSTER_ENCRYPTED_ATTR DATASTORE_ENCRYPTED_ATTR
   USER_ENCRYPTED_ATTR IMAGE_ENCRYPTED_ATTR DOCUMENT_ENCRYPTED_ATTR VNET_ENCRYPTED_ATTR VN_MAD_CONF VM_SNAPSHOT_FACTOR
   DEFAULT_COST FEDERATION_SYNC_INTERVAL FEDERATION_TIMEOUT HOOK_LOG_CONF VM_HOOK_DEFAULTS HOST_HOOK_DEFAULTS PORT_GRPC
-  LISTEN_ADDRESS_GRPC ONE_KEY ONEGATE_ENDPOINT GUIDE CONSOLE GPIO`
+  LISTEN_ADDRESS_GRPC ONE_KEY ONEGATE_ENDPOINT GUIDE`
     .split(/\s+/)
     .filter((name) => name !== ""),
 );

@@ -107,3 +107,57 @@ export function timingProof(timings: RaftTimings): readonly TimingFact[] {
     ),
   ];
 }
+
+/** From the first time-out to the first write: pre-vote, vote, no-op and three syncs, as measured on a loaded machine, ms. */
+const SEEN_ELECTION_MS = 15;
+
+/**
+ * What a client sees when the leader dies, ms: no writes and no VIP. `typical` is the mean of a model of three boxes (the
+ * earlier of two followers' time-outs, half a heartbeat old), `largest` the last time-out; each lost election adds a retry.
+ */
+export function expectedGap({ electionTimeoutMs, heartbeatMs }: ClusterTimings): {
+  readonly typicalMs: number;
+  readonly largestMs: number;
+} {
+  const [least, largest] = electionTimeoutMs;
+  const typicalMs = least + (largest - least) / 3 - heartbeatMs / 2 + SEEN_ELECTION_MS;
+  return { typicalMs: Math.round(typicalMs), largestMs: largest + SEEN_ELECTION_MS };
+}
+
+/** Below this E the finer ticks and the shorter freshness of the fast profile apply, ms: between the two profiles. */
+const FAST_BELOW_MS = 400;
+
+/** Whether boxes tick as the fast profile does: by what is in force, not by the profile's name. */
+export function isFast({ promiseMs }: Pick<RaftTimings, "promiseMs">): boolean {
+  return promiseMs < FAST_BELOW_MS;
+}
+
+/** What of the timings is the cluster's: all but what a call of one box may take. */
+export type ClusterTimings = Omit<RaftTimings, "callTimeoutMs">;
+
+/** One text for equal timings: what boxes announce, and what the entry that puts them in force carries. */
+export function timingsText({ profile, electionTimeoutMs, heartbeatMs, promiseMs, retryMs }: ClusterTimings): string {
+  return JSON.stringify({ profile, electionTimeoutMs, heartbeatMs, promiseMs, retryMs });
+}
+
+/** Inverse of {@link timingsText}; undefined for a text that this build does not read, or whose proof does not hold. */
+export function timingsFromText(text: string): ClusterTimings | undefined {
+  let timings: RaftTimings;
+  try {
+    timings = { ...(JSON.parse(text) as ClusterTimings), callTimeoutMs: DEFAULT.callTimeoutMs };
+    const { electionTimeoutMs, heartbeatMs, promiseMs, retryMs } = timings;
+    const numbers = [...electionTimeoutMs, heartbeatMs, promiseMs, ...retryMs];
+    if (numbers.length !== 6 || !numbers.every((number) => Number.isSafeInteger(number) && number > 0))
+      return undefined;
+    if (timingsText(timings) !== text || retryMs[1] < retryMs[0]) return undefined;
+  } catch {
+    return undefined;
+  }
+  return timingProof(timings).every((fact) => fact.holds) ? timings : undefined;
+}
+
+/** For people. */
+export function describeTimings({ profile, electionTimeoutMs, heartbeatMs, promiseMs }: ClusterTimings): string {
+  const [least, largest] = electionTimeoutMs;
+  return `${profile} (heartbeat ${heartbeatMs} ms, E ${promiseMs} ms, election ${least}–${largest} ms)`;
+}

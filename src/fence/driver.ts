@@ -9,7 +9,7 @@ import type { FenceEffect, FenceEvent, FenceState } from "./machine-types.ts";
 import type { FencePolicy } from "./policy.ts";
 import type { FencePorts } from "./ports.ts";
 import { closeSessions, PowerSessions, type PowerSlot } from "./power-sessions.ts";
-import { armedGuard, type FenceRow, isOpen } from "./record.ts";
+import { armedGuard, type FenceRow, isOpen, type Marks } from "./record.ts";
 import { recordChange } from "./record-change.ts";
 import { isSettled } from "./settled.ts";
 import { type HostSurvey, lostReason, type Survey, surveyHosts } from "./survey.ts";
@@ -118,7 +118,12 @@ class Driver implements FenceDriver {
     this.#powerCommands = this.#powerCommands.filter(({ at }) => at > now - keepMs);
     const survey = await surveyHosts(this.#ports, this.#policy, this.#powerCommands);
     if (this.#abort.signal.aborted) return;
-    if (!this.#hasSeeded) this.#seed(survey, now);
+    if (!this.#hasSeeded) {
+      // The gates were asked without what this tells: nothing is decided by this look.
+      this.#seed(survey, now);
+      this.#isLookWanted = true;
+      return;
+    }
     this.#isBusy = false;
     for (const found of survey.hosts) {
       const slot = this.#slotOf(found.host, now);
@@ -138,12 +143,21 @@ class Driver implements FenceDriver {
     }
   }
 
-  /** An earlier leader's commands count as sent when we started: the storm gates forget nothing at a leader change. */
+  /**
+   * The storm gates forget nothing at a leader change: an earlier leader's commands count as sent when we started, those of
+   * failures that are closed when their mark says. That is wall time; a clock that jumps forward forgets a storm that is over.
+   */
   #seed(survey: Survey, now: number): void {
     this.#hasSeeded = true;
-    for (const { look } of survey.hosts)
-      if (isOpen(look.record) && look.record.off_epoch > 0)
-        this.#powerCommands.push({ hostId: look.record.host_id, at: now });
+    const wall = this.#ports.clock.wall();
+    for (const { look } of survey.hosts) {
+      const { record } = look;
+      if (record === undefined || record.off_epoch === 0) continue;
+      const { offSentAt = 0 } = JSON.parse(record.marks) as Marks;
+      const ageMs = isOpen(record) ? 0 : Math.max(0, wall - offSentAt);
+      this.#powerCommands.push({ hostId: record.host_id, at: now - ageMs });
+    }
+    this.#powerCommands.sort((a, b) => a.at - b.at);
   }
 
   #slotOf(host: HostRow, now: number): Slot {

@@ -44,6 +44,8 @@ export interface HostJudgement {
   readonly verdict: "unknown" | "alive" | "suspect" | "down" | "isolated";
   /** Since when it is down or isolated. */
   readonly downSinceAt: number | undefined;
+  /** Down or isolated, and none of the boxes that say so has heard it since it started itself. */
+  readonly isNeverHeard: boolean;
   /** The newest application answer, domain event or storage heartbeat at any box; undefined when none was since start. */
   readonly lastAnswerAt: number | undefined;
   /** A box got one of these after it applied the OFF_SENT of this record's failure and attempt. */

@@ -14,6 +14,8 @@ export interface FencePolicy {
   readonly patienceMs: number;
   /** `--no-fencing`: recover without a power command. */
   readonly isFencingWaived: boolean;
+  /** A host that is switched on and that no box has heard since the boxes started gets this long to boot. */
+  readonly bootPatienceMs: number;
   /** A BMC that has answered for less than this may not know its own host yet (it reads `off` while it starts). */
   readonly bmcUpMs: number;
 }
@@ -27,6 +29,8 @@ export const FENCE_POLICY_DEFAULT: FencePolicy = {
   cooldownMs: 60_000,
   patienceMs: 0,
   isFencingWaived: false,
+  // Servers with much memory test it for minutes; after a power failure of the whole rack the boxes are up long before.
+  bootPatienceMs: 300_000,
   bmcUpMs: 60_000,
 };
 
@@ -54,6 +58,8 @@ export interface GateInput {
   readonly verdict: "down" | "isolated";
   /** Since when it is agreed down, same clock as `now`. */
   readonly downSinceAt: number;
+  /** No box that misses it has heard it since it started itself. */
+  readonly isNeverHeard: boolean;
   readonly bmcPower: BmcPower;
   readonly domains: readonly string[];
   readonly leaseRemainingMs: number;
@@ -73,6 +79,7 @@ export type GateName =
   | "maintenance"
   | "armed"
   | "patience"
+  | "booting"
   | "isolated"
   | "bmc-ready"
   | "domain"
@@ -117,6 +124,7 @@ const GATES: readonly Gate[] = [
   { gate: "maintenance", ask: maintenance },
   { gate: "armed", ask: armed },
   { gate: "patience", ask: patience, isBrief: true },
+  { gate: "booting", ask: booting },
   { gate: "isolated", ask: isolated },
   { gate: "bmc-ready", ask: bmcReady },
   { gate: "domain", ask: domain },
@@ -141,6 +149,13 @@ function patience(input: GateInput): string | undefined {
   const waitedMs = input.now - input.downSinceAt;
   if (waitedMs >= input.policy.patienceMs) return undefined;
   return `-p waits ${input.policy.patienceMs - waitedMs} ms more`;
+}
+
+/** After a power failure of the whole rack its hosts come back later than the boxes: an off would end them as they boot. */
+function booting(input: GateInput): string | undefined {
+  const { isNeverHeard, policy, now, downSinceAt } = input;
+  if (!isNeverHeard || input.bmcPower !== "on" || now - downSinceAt >= policy.bootPatienceMs) return undefined;
+  return `its BMC reads on and no box has heard it since it started: it has ${policy.bootPatienceMs / 1000} s to boot`;
 }
 
 function isolated(input: GateInput): string | undefined {

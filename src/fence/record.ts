@@ -72,7 +72,7 @@ export type Proof =
   /** The configuration file says `--no-fencing`: the person who wrote it answers for it; alerted at each run. */
   | { readonly kind: "waived"; readonly by: string };
 
-/** Wall times in ms of what happened when, fixed by the leader; for reports, never for decisions. */
+/** Wall times in ms of what happened when, fixed by the leader; for reports, and for what the storm gates know after a change of leader. */
 export interface Marks {
   readonly lastAnswerAt?: number;
   readonly suspectAt?: number;
@@ -134,6 +134,11 @@ export function allFenceRecords(): Query<FenceRow> {
 
 export function allBindings(): Query<BindingRow> {
   return { sql: "SELECT host_id,guid,uuid,bound_by FROM fence_binding ORDER BY host_id", values: [] };
+}
+
+/** Forbids power commands until a person allows them again. */
+export function disarm(by: string, why: string): Statement {
+  return statement("UPDATE fence_setting SET armed=0,changed_by=?,why=? WHERE id=0", by, why);
 }
 
 /** Whether power commands are allowed at all (`fence arm`, `fence disarm`). */

@@ -79,6 +79,7 @@ export async function surveyHosts(
           hostState: host.state,
           verdict: judgement.verdict === "isolated" ? "isolated" : "down",
           downSinceAt: judgement.downSinceAt ?? ports.clock.now(),
+          isNeverHeard: judgement.isNeverHeard,
           bmcPower: judgement.bmcPower,
           domains: suspects.find(({ hostId }) => hostId === host.id)?.domains ?? [],
           leaseRemainingMs: ports.lease.remainingMs(),

@@ -2,12 +2,12 @@ import { CodedError } from "../base/error.ts";
 import type { HostVerdict } from "./machine.ts";
 
 /** What rides in one heartbeat answer: at most 4 KiB, so that it never splits a heartbeat into many segments. */
-export const PAYLOAD_SIZE_BYTES_MAX = 4096;
+export const PAYLOAD_SIZE_BYTES_MAX = 3968;
 /** version, flags, count. */
 const HEADER_SIZE_BYTES = 4;
 /** host id 4, word 1, answer 2, libvirtd 2, disk 2, storage 2. */
 const VERDICT_SIZE_BYTES = 13;
-/** 314: what fits. More hosts than that need a second report, and the leader is told that some are missing. */
+/** 304: what fits. More hosts than that need a second report, and the leader is told that some are missing. */
 export const VERDICTS_MAX = Math.floor((PAYLOAD_SIZE_BYTES_MAX - HEADER_SIZE_BYTES) / VERDICT_SIZE_BYTES);
 
 const VERSION = 1;

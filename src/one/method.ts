@@ -135,6 +135,8 @@ export interface Membership {
   cannotAdd(endpoint: string, isFirst: boolean): string | undefined;
   /** Takes the server out of the group; done also when it is in no group. */
   remove(serverId: number): Promise<string | undefined>;
+  /** Has the server start anew from the leader's state; undefined once that is under way. */
+  reset(serverId: number): Promise<string | undefined>;
   /** A join token for a server that has its row; one hour, single use. */
   joinToken(serverId: number): Promise<{ readonly token: string } | { readonly why: string }>;
 }

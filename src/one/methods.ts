@@ -1,6 +1,8 @@
 import { ACL_METHODS } from "./acl.ts";
 import { CLUSTER_METHODS } from "./cluster.ts";
+import { CONSOLE_RECORD_METHODS } from "./console-record.ts";
 import { DATASTORE_METHODS } from "./datastore.ts";
+import { GENERATION_METHODS } from "./generation.ts";
 import { GROUP_METHODS } from "./group.ts";
 import { HOST_METHODS } from "./host/methods.ts";
 import { IMAGE_METHODS } from "./image/methods.ts";
@@ -34,4 +36,6 @@ export const ONE_METHODS: readonly Method[] = [
   ...USER_METHODS,
   ...GROUP_METHODS,
   ...ACL_METHODS,
+  ...CONSOLE_RECORD_METHODS,
+  ...GENERATION_METHODS,
 ];

@@ -141,7 +141,11 @@ const deleteServer: WriteCommand = {
     }
     return plan({
       guards: [],
-      statements: [statement("DELETE FROM server WHERE id=?", int(args, 1))],
+      statements: [
+        statement("DELETE FROM server WHERE id=?", int(args, 1)),
+        // The next server may get the same id: a token of this one must not let a box in as that one.
+        statement("DELETE FROM join_token WHERE server_id=?", int(args, 1)),
+      ],
       tags: ["zone:0", "server"],
     });
   },
@@ -151,15 +155,17 @@ const deleteServer: WriteCommand = {
   },
 };
 
-/** `one.zone.resetserver`: OpenNebula throws the follower's log away. Ours heals by itself; by hand it is not done yet. */
-const resetServer: LocalCommand = {
-  kind: "local",
-  run: async (args, caller) =>
-    authorize(caller, ["ADMIN", { type: "ZONE", id: int(args, 0) }]) ??
-    refusal(
-      CODE.action,
-      "Not yet: a server cannot be reset by hand in this version. A server that is behind catches up by itself; to start one anew, use server-del, server-add and join",
-    ),
+/** `one.zone.resetserver(zone, server)` → zone id, once the server's new state is on its way to it. */
+const resetServer: LeaderCommand = {
+  kind: "leader",
+  key: () => "zone",
+  run: async (args, caller, world) => {
+    const denied = authorize(caller, ["ADMIN", { type: "ZONE", id: int(args, 0) }]);
+    if (denied !== undefined) return denied;
+    if (int(args, 0) !== ZONE_ID) return noSuch(ZONE.noun, int(args, 0));
+    const why = await world.membership.reset(int(args, 1));
+    return why === undefined ? ZONE_ID : refusal(CODE.action, why);
+  },
 };
 
 /** `one.zone.enable(zone, flag)` → zone id. A disabled zone answers reads and refuses all writes but this one. */
@@ -238,7 +244,7 @@ export const ZONE_METHODS: readonly Method[] = [
     whileDisabled: true,
   },
   { name: "one.zone.delserver", parameters: [ID, SERVER_ID], command: deleteServer, whileDisabled: true },
-  { name: "one.zone.resetserver", parameters: [ID, SERVER_ID], command: resetServer },
+  { name: "one.zone.resetserver", parameters: [ID, SERVER_ID], command: resetServer, whileDisabled: true },
   {
     name: "one.zone.enable",
     parameters: [ID, { name: "enable", type: "boolean" }],

@@ -13,13 +13,11 @@ export interface HolderConfig {
   readonly vips: readonly VirtualAddress[];
   /** Where BMCs are reached. Power datagrams leave through these, under a live token, and through no other. */
   readonly powerInterfaces: readonly string[];
-  /** D = E·(1−ρ)−δ, consensus.md section 6: how long a token lives, counted from before its round was sent. */
-  readonly leaseMs: number;
   /** What a foreign MAC with our address makes us do: give the VIP up within 50 ms, or answer it. */
   readonly conflict: "release" | "defend";
   /** Between announcements after the burst: 1000–2000. */
   readonly announceIntervalMs: number;
-  /** A token is activated only if the API answered within this: 1000, fast profile 300. */
+  /** A token is activated only if the API answered within this: 1000, fast profile 300. {@link Holder.setApiFresh}. */
   readonly apiFreshMs: number;
   /** A leader whose API was silent for this asks for a transfer: 2000. */
   readonly apiDeadMs: number;

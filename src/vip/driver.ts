@@ -41,8 +41,11 @@ export interface HolderStatus {
  * takes far below a millisecond (a take about 2). None throws for what the kernel refuses: that is an alarm.
  */
 export interface Holder {
-  /** Call BEFORE the first datagram of the round leaves: the lease counts from here. */
-  beforeRound(round: number): void;
+  /**
+   * Call BEFORE the first datagram of the round leaves: the lease counts from here, and its token lives `leaseMs`:
+   * D = E·(1−ρ)−δ of the E that this round asks for (consensus.md section 6).
+   */
+  beforeRound(round: number, leaseMs: number): void;
   /** Call when a quorum answered exactly this round, counted in the configuration at send and now. */
   roundConfirmed(round: number): void;
   /** The own no-op of this term is applied: from here on the address may be taken. */
@@ -56,6 +59,8 @@ export interface Holder {
   /** At most every 10 ms (fast profile 2): announcements, conflicts, links, table. */
   tick(): void;
   status(): HolderStatus;
+  /** The cluster's timings have changed: how fresh the API's answer must be, ms. */
+  setApiFresh(apiFreshMs: number): void;
   /** Releases and closes the sockets. The tables stay: a gate without tokens lets nothing pass. */
   stop(): void;
 }
@@ -66,7 +71,7 @@ interface OpenLink extends LinkState {
 
 /** Loads the gate (closed) and waits for rounds. Throws on a configuration that the schema should have refused. */
 export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
-  const settings: HolderSettings = { ...config, hasVip: config.vips.length > 0 };
+  let settings: HolderSettings = { ...config, hasVip: config.vips.length > 0 };
   const table = createLeaseTable(config, ports.nft);
   const interfaces = gatedInterfaces(config);
   const nextToken = createTokenSource(ports.clock.bootTime);
@@ -96,7 +101,7 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
   const perform = (effect: HolderEffect): HolderEvent | undefined => {
     switch (effect.kind) {
       case "add-live":
-        return kernelCall(() => table.addLive(effect.token, config.leaseMs));
+        return kernelCall(() => table.addLive(effect.token, effect.leaseMs));
       case "activate":
         return kernelCall(() => table.activate(effect.token, effect.isForVip));
       case "flush":
@@ -138,7 +143,7 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
   // Not a `table-missing`: the effects after a flush (address, connections) must run whatever happened to the table.
   const unlessFlushed = (error: string | undefined): undefined => {
     if (error === undefined) return;
-    ports.alarm("vip-flush", `Cannot flush the packet lease, it ends by itself in ${config.leaseMs} ms: ${error}`);
+    ports.alarm("vip-flush", `Cannot flush the packet lease, it ends by itself when its last round's does: ${error}`);
   };
 
   const forEachVip = (verb: string, action: (vip: VirtualAddress, link: OpenLink) => void): undefined => {
@@ -154,9 +159,10 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
   };
 
   /** Whole seconds, at least one more than a lease: tidying only, a dead process's address leaves `ip addr` by itself. */
-  const lifetimeSeconds = Math.ceil(config.leaseMs / 1000) + 1;
-  const setAddress = (vip: VirtualAddress, link: OpenLink): void =>
+  const setAddress = (vip: VirtualAddress, link: OpenLink): void => {
+    const lifetimeSeconds = Math.ceil((state.active?.leaseMs ?? 0) / 1000) + 1;
     ports.links.setAddress(link.index, vip.address, HOST_PREFIX, lifetimeSeconds);
+  };
 
   const dropAddress = (vip: VirtualAddress, link: OpenLink): void => {
     ports.links.deleteAddress(link.index, vip.address, HOST_PREFIX);
@@ -260,8 +266,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
   dispatch({ kind: "tick" });
 
   return {
-    beforeRound: (round) => {
-      if (!isStopped) dispatch({ kind: "round-prepared", round, token: nextToken() });
+    beforeRound: (round, leaseMs) => {
+      if (!isStopped) dispatch({ kind: "round-prepared", round, leaseMs, token: nextToken() });
     },
     roundConfirmed: (round) => {
       if (!isStopped) dispatch({ kind: "round-confirmed", round });
@@ -287,18 +293,21 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
     },
     status: () => {
       const now = ports.clock.monotonicRaw();
-      const isAlive = isLeaseAlive(settings, state, now);
+      const isAlive = isLeaseAlive(state, now);
       return {
-        holding: isHolding(settings, state, now),
+        holding: isHolding(state, now),
         leadership: state.leadership,
         token: isAlive ? state.active?.token : undefined,
-        leaseRemainingMs: isAlive ? (state.active?.preparedAt ?? now) + config.leaseMs - now : 0,
+        leaseRemainingMs: isAlive ? (state.active?.preparedAt ?? now) + (state.active?.leaseMs ?? 0) - now : 0,
         claim: state.claim.kind,
         isTableSound: state.isTableSound,
         addresses: config.vips,
         lastAnnounceAt: Number.isFinite(state.announcedAt) ? state.announcedAt : undefined,
         incidents: { ...state.incidents, refusedAnnouncements },
       };
+    },
+    setApiFresh: (apiFreshMs) => {
+      settings = { ...settings, apiFreshMs };
     },
     stop: () => {
       if (isStopped) return;

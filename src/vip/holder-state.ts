@@ -3,7 +3,6 @@
 export interface HolderSettings {
   /** False: only the power gate exists. */
   readonly hasVip: boolean;
-  readonly leaseMs: number;
   readonly conflict: "release" | "defend";
   readonly announceIntervalMs: number;
   readonly apiFreshMs: number;
@@ -14,6 +13,8 @@ export interface HolderSettings {
 export interface Lease {
   readonly round: number;
   readonly token: number;
+  /** How long it lives: D of what this round asked for. The cluster's timings may change between two rounds. */
+  readonly leaseMs: number;
   readonly preparedAt: number;
 }
 
@@ -59,7 +60,7 @@ export interface HolderState {
 
 export type HolderEvent =
   /** A heartbeat round is about to be sent; nothing of it has left yet. */
-  | { readonly kind: "round-prepared"; readonly round: number; readonly token: number }
+  | { readonly kind: "round-prepared"; readonly round: number; readonly token: number; readonly leaseMs: number }
   /** A quorum, counted in the configuration of now, answered exactly this round. */
   | { readonly kind: "round-confirmed"; readonly round: number }
   /** The own no-op of this term is applied. */
@@ -79,7 +80,7 @@ export type HolderEvent =
 
 /** Performed in order. When `activate` fails the rest is left out and `table-missing` is fed back. */
 export type HolderEffect =
-  | { readonly kind: "add-live"; readonly token: number }
+  | { readonly kind: "add-live"; readonly token: number; readonly leaseMs: number }
   | { readonly kind: "activate"; readonly token: number; readonly isForVip: boolean }
   | { readonly kind: "flush" }
   | { readonly kind: "flush-vip" }

@@ -2,7 +2,15 @@
  * Who may hold the virtual address: pure. The proof is the kernel's (lease-table.ts): a token that counts from before
  * its round was sent. This machine only decides which calls are made, in which order. Times are monotonic ms.
  */
-import type { Claim, HolderEffect, HolderEvent, HolderSettings, HolderState, HolderStep } from "./holder-state.ts";
+import type {
+  Claim,
+  HolderEffect,
+  HolderEvent,
+  HolderSettings,
+  HolderState,
+  HolderStep,
+  Lease,
+} from "./holder-state.ts";
 
 /** Bounds the rounds that wait for their answers; at a heartbeat of 20 ms a lease of 1.2 s. Older ones are dropped. */
 const ROUNDS_MAX = 64;
@@ -31,20 +39,24 @@ const TABLE_DEAD_MS = 5000;
 const TABLE_ALARM_INTERVAL_MS = 60_000;
 
 /** True while the kernel, by our reckoning, still lets packets of the active token pass. */
-export function isLeaseAlive(settings: HolderSettings, state: HolderState, now: number): boolean {
-  return state.active !== undefined && now < state.active.preparedAt + settings.leaseMs;
+export function isLeaseAlive({ active }: HolderState, now: number): boolean {
+  return active !== undefined && now < endOf(active);
+}
+
+function endOf(lease: Lease): number {
+  return lease.preparedAt + lease.leaseMs;
 }
 
 /** True while this box answers for the address. */
-export function isHolding(settings: HolderSettings, state: HolderState, now: number): boolean {
-  return state.hasAddress && state.active?.isForVip === true && isLeaseAlive(settings, state, now);
+export function isHolding(state: HolderState, now: number): boolean {
+  return state.hasAddress && state.active?.isForVip === true && isLeaseAlive(state, now);
 }
 
 /** One decision. */
 export function step(settings: HolderSettings, state: HolderState, event: HolderEvent, now: number): HolderStep {
   switch (event.kind) {
     case "round-prepared":
-      return prepareRound(settings, state, event.round, event.token, now);
+      return prepareRound(settings, state, event, now);
     case "round-confirmed": {
       const index = state.rounds.findLastIndex((lease) => lease.round === event.round);
       const confirmed = state.rounds[index];
@@ -64,7 +76,7 @@ export function step(settings: HolderSettings, state: HolderState, event: Holder
     case "conflict-seen":
       return meetConflict(settings, state, event.address, event.mac, now);
     case "link-returned":
-      if (!isHolding(settings, state, now)) return { state, effects: [] };
+      if (!isHolding(state, now)) return { state, effects: [] };
       return announceDue(settings, { ...state, announcing: { startedAt: now, sent: 0 } }, now);
     case "table-missing":
       return loseTable(state, event.why, now);
@@ -80,15 +92,17 @@ export function step(settings: HolderSettings, state: HolderState, event: Holder
 function prepareRound(
   settings: HolderSettings,
   state: HolderState,
-  round: number,
-  token: number,
+  { round, token, leaseMs }: Extract<HolderEvent, { kind: "round-prepared" }>,
   now: number,
 ): HolderStep {
   if (state.leadership === "released" || !state.isTableSound) return { state, effects: [] };
-  const alive = state.rounds.filter((lease) => now < lease.preparedAt + settings.leaseMs && lease.round !== round);
-  const rounds = [...alive.slice(1 - ROUNDS_MAX), { round, token, preparedAt: now }];
+  const alive = state.rounds.filter((lease) => now < endOf(lease) && lease.round !== round);
+  const rounds = [...alive.slice(1 - ROUNDS_MAX), { round, token, leaseMs, preparedAt: now }];
   const leadership = state.leadership === "follower" ? "elected" : state.leadership;
-  const prepared: HolderStep = { state: { ...state, leadership, rounds }, effects: [{ kind: "add-live", token }] };
+  const prepared: HolderStep = {
+    state: { ...state, leadership, rounds },
+    effects: [{ kind: "add-live", token, leaseMs }],
+  };
   // A leader exists only after every older promise ended, so no box of ours can answer this probe.
   if (!settings.hasVip || state.claim.kind !== "unproven") return prepared;
   return andThen(prepared, (next) => startProbe(next, now));
@@ -108,12 +122,12 @@ function activate(settings: HolderSettings, state: HolderState, now: number): Ho
   const lease = state.confirmed;
   const isForVip = settings.hasVip && state.claim.kind === "free";
   if (state.leadership !== "leader" || !state.isTableSound || lease === undefined) return { state, effects: [] };
-  if (now - state.apiAnsweredAt > settings.apiFreshMs || now >= lease.preparedAt + settings.leaseMs) {
+  if (now - state.apiAnsweredAt > settings.apiFreshMs || now >= endOf(lease)) {
     return { state, effects: [] };
   }
   if (state.active?.token === lease.token && state.active.isForVip === isForVip) return { state, effects: [] };
 
-  const hasLapsed = state.active !== undefined && !isLeaseAlive(settings, state, now);
+  const hasLapsed = state.active !== undefined && !isLeaseAlive(state, now);
   const incidents = hasLapsed ? { ...state.incidents, lapses: state.incidents.lapses + 1 } : state.incidents;
   const activated: HolderStep = {
     state: { ...state, incidents, active: { ...lease, isForVip } },
@@ -180,9 +194,8 @@ function meetConflict(
     return { state: { ...state, claim: { kind: "free" } }, effects: [] };
   const isProbing = state.claim.kind === "probing";
   // After a pause another box may hold the address by right: only a lease of now makes the other one foreign.
-  const isLeading = state.confirmed !== undefined && now < state.confirmed.preparedAt + settings.leaseMs;
-  if (!isLeading || !state.isListening || (!isProbing && !isHolding(settings, state, now)))
-    return { state, effects: [] };
+  const isLeading = state.confirmed !== undefined && now < endOf(state.confirmed);
+  if (!isLeading || !state.isListening || (!isProbing && !isHolding(state, now))) return { state, effects: [] };
   const text = `${mac} also says to have the virtual address ${address}`;
   const incidents = { ...state.incidents, conflicts: state.incidents.conflicts + 1 };
   if (settings.conflict === "defend") {
@@ -281,9 +294,9 @@ function watchFitness(settings: HolderSettings, state: HolderState, now: number)
   };
 }
 
-function watchLapse(settings: HolderSettings, state: HolderState, now: number): HolderStep {
-  if (!state.hasAddress || isLeaseAlive(settings, state, now)) return { state, effects: [] };
-  const endedAt = (state.active?.preparedAt ?? Number.NEGATIVE_INFINITY) + settings.leaseMs;
+function watchLapse(_settings: HolderSettings, state: HolderState, now: number): HolderStep {
+  if (!state.hasAddress || isLeaseAlive(state, now)) return { state, effects: [] };
+  const endedAt = state.active === undefined ? Number.NEGATIVE_INFINITY : endOf(state.active);
   const silenced = { ...state, announcing: undefined };
   if (now - endedAt < LAPSE_GRACE_MS) return { state: silenced, effects: [] };
   return { state: { ...silenced, hasAddress: false }, effects: [{ kind: "delete-address" }] };
@@ -292,7 +305,7 @@ function watchLapse(settings: HolderSettings, state: HolderState, now: number): 
 /** Sends at most one announcement: a late tick does not send the missed ones in one go. */
 function announceDue(settings: HolderSettings, state: HolderState, now: number): HolderStep {
   const { announcing } = state;
-  if (announcing === undefined || !isHolding(settings, state, now)) return { state, effects: [] };
+  if (announcing === undefined || !isHolding(state, now)) return { state, effects: [] };
   const burst = ANNOUNCE_BURST_MS[announcing.sent];
   const isDue = burst !== undefined && now >= announcing.startedAt + burst;
   // The interval also runs during the burst's last gap, so that no client waits longer than it.

@@ -1,17 +1,11 @@
-import {
-  type Attributes,
-  isTemplateError,
-  mergeAttributes,
-  parseStored,
-  parseTemplate,
-  renderTemplate,
-  without,
-} from "../attributes.ts";
+import { type Attributes, mergeAttributes, parseStored, renderTemplate } from "../attributes.ts";
 import { statement, type Transition, versionGuard } from "../change.ts";
-import { first, int, newId, type Plan, plan, sameId, text, type WriteCommand } from "../method.ts";
+import { first, int, newId, type Plan, plan, text, type WriteCommand } from "../method.ts";
 import { authorize, nameFault, takeId, takenId } from "../object.ts";
+import { type Addressed, objectCommand, renameCommand, updateCommand, updateFault } from "../object-command.ts";
 import { CODE, cannotAllocate, noSuch, type Refusal, refusal } from "../refusal.ts";
 import { type FenceSections, sealFence } from "./fence-sections.ts";
+import { HOST } from "./kind.ts";
 import { reservedCapacity } from "./reserved.ts";
 import { type HostRow, hostById } from "./row.ts";
 import { shownTemplate } from "./shown.ts";
@@ -19,6 +13,15 @@ import { hostDisabled, hostEnabled, hostOffline } from "./transitions.ts";
 
 /** The drivers there are: libvirt with KVM, or with plain QEMU where there is no KVM. */
 const DRIVERS: readonly string[] = ["kvm", "qemu"];
+
+/** Attributes that are not the user's: they are shown, and a client that edits what it was shown sends them back. */
+const SHOWN_ONLY: readonly string[] = ["IM_MAD", "VM_MAD", "ERROR", "FENCE_STATE"];
+
+const HOSTS: Addressed<HostRow> = {
+  kind: HOST,
+  byId: hostById,
+  resource: (row) => ({ type: "HOST", id: row.id, clusterId: row.cluster_id }),
+};
 
 /** `one.host.allocate(name, im_mad, vm_mad, cluster)` → id. */
 export const allocateHost: WriteCommand = {
@@ -59,68 +62,36 @@ export const allocateHost: WriteCommand = {
   },
 };
 
-interface HostUpdate {
-  readonly id: number;
-  readonly attributes: Attributes;
-  readonly append: boolean;
-}
-
 /** `one.host.update(id, template, 0 replace | 1 append)` → id. Passwords of FENCE are sealed before the entry is built. */
-export const updateHost: WriteCommand<HostUpdate> = {
-  kind: "write",
-  result: ({ id }) => id,
-  key: hostKey,
-  parse: (args) => {
-    const attributes = parseTemplate(text(args, 1));
-    if (isTemplateError(attributes)) {
-      return refusal(CODE.action, `Cannot update template. ${attributes.error}`, int(args, 0));
-    }
-    return { id: int(args, 0), attributes: without(attributes, ...SHOWN_ONLY), append: int(args, 2) === 1 };
-  },
-  reads: ({ id }) => [hostById(id)],
-  plan: (rows, { id, attributes, append }, caller, { seal }) => {
-    const row = first<HostRow>(rows, 0);
-    if (row === undefined) return noSuch("host", id);
-    const denied = authorize(caller, ["MANAGE", hostResource(row)]);
-    if (denied !== undefined) return denied;
-    const own = ownAttributes(attributes, row);
-    const merged = append ? mergeAttributes(parseStored(row.template), own) : own;
-    const sealed = sealFence(merged, JSON.parse(row.fence) as FenceSections, seal);
-    if ("fault" in sealed) return refusal(CODE.action, `Cannot update template. ${sealed.fault}`, id);
-    const reserved = reservedCapacity(sealed.shown, row.total_cpu, row.total_mem);
-    if (reserved === undefined) {
-      return refusal(CODE.action, "Cannot update template. RESERVED_CPU and RESERVED_MEM take a number or N%", id);
-    }
-    const template = renderTemplate(sealed.shown);
-    return plan({
-      guards: [versionGuard("host", row)],
-      statements: [
-        statement(
-          "UPDATE host SET version=version+1,template=?,shown=?,fence=?,reserved_cpu=?,reserved_mem=? WHERE id=?",
-          template,
-          shownTemplate({ ...row, template }),
-          JSON.stringify(sealed.sections),
-          reserved.cpu,
-          reserved.mem,
-          id,
-        ),
-      ],
-      tags: [`host:${id}`, `host-template:${id}`],
-    });
-  },
-};
+export const updateHost = updateCommand(HOSTS, SHOWN_ONLY, (row, { attributes, append }, { seal }) => {
+  const own = ownAttributes(attributes, row);
+  const merged = append ? mergeAttributes(parseStored(row.template), own) : own;
+  const sealed = sealFence(merged, JSON.parse(row.fence) as FenceSections, seal);
+  if ("fault" in sealed) return updateFault(sealed.fault, row.id);
+  const reserved = reservedCapacity(sealed.shown, row.total_cpu, row.total_mem);
+  if (reserved === undefined) return updateFault("RESERVED_CPU and RESERVED_MEM take a number or N%", row.id);
+  const template = renderTemplate(sealed.shown);
+  return plan({
+    guards: [versionGuard("host", row)],
+    statements: [
+      statement(
+        "UPDATE host SET version=version+1,template=?,shown=?,fence=?,reserved_cpu=?,reserved_mem=? WHERE id=?",
+        template,
+        shownTemplate({ ...row, template }),
+        JSON.stringify(sealed.sections),
+        reserved.cpu,
+        reserved.mem,
+        row.id,
+      ),
+    ],
+    tags: [`host:${row.id}`, `host-template:${row.id}`],
+  });
+});
 
 /** `one.host.delete(id)` → id. */
-export const deleteHost: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: hostKey,
-  reads: (args) => [hostById(int(args, 0))],
-  plan: (rows, args, caller) => {
-    const row = first<HostRow>(rows, 0);
-    if (row === undefined) return noSuch("host", int(args, 0));
-    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
-    if (denied !== undefined) return denied;
+export const deleteHost = objectCommand(HOSTS, {
+  right: "ADMIN",
+  plan: (row) => {
     if (row.running_vms > 0) return refusal(CODE.action, "Can not remove a host with running VMs", row.id);
     if (row.fence_note !== "") {
       return refusal(CODE.action, `Can not remove a host that is being fenced: ${row.fence_note}`, row.id);
@@ -139,50 +110,23 @@ export const deleteHost: WriteCommand = {
       tags: ["host", `host:${row.id}`],
     });
   },
-};
+});
 
 /** `one.host.rename(id, name)` → id. */
-export const renameHost: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: hostKey,
-  reads: (args) => [
-    hostById(int(args, 0)),
-    { sql: "SELECT id FROM host WHERE name=? AND id<>?", values: [text(args, 1), int(args, 0)] },
-  ],
-  plan: (rows, args, caller) => {
-    const row = first<HostRow>(rows, 0);
-    const name = text(args, 1);
-    if (row === undefined) return noSuch("host", int(args, 0));
-    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
-    if (denied !== undefined) return denied;
-    const taken = first<{ readonly id: number }>(rows, 1);
-    const fault = nameFault(name) ?? (taken && `NAME is already taken by HOST ${taken.id}.`);
-    if (fault !== undefined) return refusal(CODE.action, `Cannot rename HOST ${row.id}: ${fault}`, row.id);
-    return plan({
-      guards: [versionGuard("host", row)],
-      statements: [statement("UPDATE host SET version=version+1,name=? WHERE id=?", name, row.id)],
-      tags: [`host:${row.id}`],
-    });
-  },
-};
+export const renameHost = renameCommand(HOSTS, "ADMIN", (name, id) => ({
+  sql: "SELECT id FROM host WHERE name=? AND id<>?",
+  values: [name, id],
+}));
 
 /** `one.host.status(id, 0 enable | 1 disable | 2 offline)` → id. */
-export const setHostStatus: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: hostKey,
-  reads: (args) => [hostById(int(args, 0))],
-  plan: (rows, args, caller) => {
-    const row = first<HostRow>(rows, 0);
-    if (row === undefined) return noSuch("host", int(args, 0));
-    const denied = authorize(caller, ["ADMIN", hostResource(row)]);
-    if (denied !== undefined) return denied;
+export const setHostStatus = objectCommand(HOSTS, {
+  right: "ADMIN",
+  plan: (row, args) => {
     const move = STATUS[int(args, 1)];
     if (move === undefined) return refusal(CODE.action, `Wrong status code [${int(args, 1)}]`, row.id);
     return planOf(move(row), row.id);
   },
-};
+});
 
 const STATUS: Readonly<Record<number, (host: HostRow) => Transition>> = {
   0: hostEnabled,
@@ -194,9 +138,6 @@ const STATUS: Readonly<Record<number, (host: HostRow) => Transition>> = {
 function planOf(transition: Transition, id: number): Plan | Refusal {
   return transition.ok ? plan(transition.change) : refusal(CODE.action, transition.why, id);
 }
-
-/** Attributes that are not the user's: they are shown, and a client that edits what it was shown sends them back. */
-const SHOWN_ONLY: readonly string[] = ["IM_MAD", "VM_MAD", "ERROR", "FENCE_STATE"];
 
 /** Without what the host tells about itself, as far as it comes back unchanged. */
 function ownAttributes(attributes: Attributes, row: HostRow): Attributes {
@@ -215,12 +156,4 @@ function driverFault(name: string, driver: string): string | undefined {
 /** −1 is the default cluster. */
 function clusterId(id: number): number {
   return id === -1 ? 0 : id;
-}
-
-function hostResource(row: HostRow): { readonly type: "HOST"; readonly id: number; readonly clusterId: number } {
-  return { type: "HOST", id: row.id, clusterId: row.cluster_id };
-}
-
-function hostKey(args: readonly unknown[]): string {
-  return `host:${String(args[0])}`;
 }

@@ -1,7 +1,7 @@
 import { type Attributes, getText, isTemplateError, parseTemplate, renderTemplate, without } from "../attributes.ts";
 import { statement, versionGuard } from "../change.ts";
 import { DATASTORE } from "../datastore.ts";
-import { first, int, type Method, newId, plan, sameId, text, type WriteCommand } from "../method.ts";
+import { first, int, type Method, newId, plan, text, type WriteCommand } from "../method.ts";
 import {
   authorize,
   ID,
@@ -13,6 +13,7 @@ import {
   takeId,
   takenId,
 } from "../object.ts";
+import { objectCommand } from "../object-command.ts";
 import { CODE, cannotAllocate, noSuch, refusal } from "../refusal.ts";
 import { DEFAULT_PERMISSIONS } from "../template/commands.ts";
 import { IMAGE, IMAGE_COLUMNS, type ImageRow } from "./kind.ts";
@@ -112,24 +113,24 @@ VALUES(${takenId("image")},?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 };
 
 /** `one.image.delete(id)` → id: forgets it. The file stays, as we did not make it. */
-const deleteImage: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: (args) => `image:${int(args, 0)}`,
-  reads: (args) => [{ sql: `SELECT ${IMAGE_COLUMNS} FROM image WHERE id=?`, values: [int(args, 0)] }],
-  plan: (rows, args, caller) => {
-    const row = first<ImageRow>(rows, 0);
-    if (row === undefined) return noSuch(IMAGE.noun, int(args, 0));
-    const denied = authorize(caller, ["MANAGE", resourceOf(IMAGE, row)]);
-    if (denied !== undefined) return denied;
-    if (row.running_vms > 0) return refusal(CODE.action, `There are ${row.running_vms} VMs using it.`, row.id);
-    return plan({
-      guards: [versionGuard("image", row)],
-      statements: [statement("DELETE FROM image WHERE id=?", row.id)],
-      tags: [`image:${row.id}`],
-    });
+const deleteImage = objectCommand<ImageRow>(
+  {
+    kind: IMAGE,
+    byId: (id) => ({ sql: `SELECT ${IMAGE_COLUMNS} FROM image WHERE id=?`, values: [id] }),
+    resource: (row) => resourceOf(IMAGE, row),
   },
-};
+  {
+    right: "MANAGE",
+    plan: (row) => {
+      if (row.running_vms > 0) return refusal(CODE.action, `There are ${row.running_vms} VMs using it.`, row.id);
+      return plan({
+        guards: [versionGuard("image", row)],
+        statements: [statement("DELETE FROM image WHERE id=?", row.id)],
+        tags: [`image:${row.id}`],
+      });
+    },
+  },
+);
 
 function imageFault(image: NewImage): string | undefined {
   if (!/^\/[A-Za-z0-9._/@:+-]+$/.test(image.path) || image.path.split("/").includes("..")) {

@@ -1,16 +1,9 @@
-import {
-  isTemplateError,
-  mergeAttributes,
-  parseStored,
-  parseTemplate,
-  renderTemplate,
-  without,
-} from "../attributes.ts";
 import type { Operation } from "../caller.ts";
 import { statement, type Transition, versionGuard } from "../change.ts";
 import { type HostRow, hostById } from "../host/row.ts";
 import { type Context, first, flag, int, type Plan, plan, sameId, text, type WriteCommand } from "../method.ts";
-import { authorize, nameFault, resourceOf } from "../object.ts";
+import { authorize, resourceOf } from "../object.ts";
+import { type Addressed, objectCommand, renameCommand, updateCommand, updated } from "../object-command.ts";
 import { CODE, noSuch, type Refusal, refusal } from "../refusal.ts";
 import { VM } from "./kind.ts";
 import { vmPhaseName } from "./phases.ts";
@@ -50,6 +43,8 @@ const again =
   (freshDisks: boolean): Step =>
   (vm, now) =>
     vm.host_id === null ? requeued(vm, freshDisks, now) : recreating(vm, freshDisks);
+
+const VMS: Addressed<VmRow> = { kind: VM, byId: vmById, resource: (vm) => resourceOf(VM, vm) };
 
 /** `one.vm.action`: each verb, the right that it needs and its step. */
 const ACTIONS: Readonly<Record<string, readonly [Operation, Step]>> = {
@@ -119,24 +114,17 @@ const RECOVERY: readonly (readonly [string, Step])[] = [
 ];
 
 /** `one.vm.recover(id, 0 failure | 1 success | 2 retry | 3 delete | 4 delete-recreate | 5 delete-db)` → id. */
-export const recoverVm: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: vmKey,
-  reads: (args) => [vmById(int(args, 0))],
-  plan: (rows, args, caller, { now }) => {
-    const vm = first<VmRow>(rows, 0);
-    const id = int(args, 0);
-    if (vm === undefined) return noSuch(VM.noun, id);
-    const denied = authorize(caller, ["ADMIN", resourceOf(VM, vm)]);
-    if (denied !== undefined) return denied;
+export const recoverVm = objectCommand(VMS, {
+  right: "ADMIN",
+  plan: (vm, args, _rows, { now }) => {
     const recovery = RECOVERY[int(args, 1)];
-    if (recovery === undefined) return refusal(CODE.action, "Wrong recovery operation code", id);
-    const moved = recovery[1](vm, now);
+    if (recovery === undefined) return refusal(CODE.action, "Wrong recovery operation code", vm.id);
+    const [name, step] = recovery;
+    const moved = step(vm, now);
     if (moved.ok) return plan(moved.change);
-    return refusal(CODE.action, `Recovery operation ${recovery[0]} is not available for state ${vmPhaseName(vm)}`, id);
+    return refusal(CODE.action, `Recovery operation ${name} is not available for state ${vmPhaseName(vm)}`, vm.id);
   },
-};
+});
 
 /** `one.vm.deploy(id, host, enforce capacity, system datastore)` → id. */
 export const deployVm: WriteCommand = {
@@ -180,50 +168,18 @@ const HOST_MONITORED = 2;
 const SYSTEM_DATASTORE = 0;
 
 /** `one.vm.update(id, user template, 0 replace | 1 append)` → id. */
-export const updateVm: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: vmKey,
-  reads: (args) => [vmById(int(args, 0))],
-  plan: (rows, args, caller) => {
-    const vm = first<VmRow>(rows, 0);
-    const id = int(args, 0);
-    if (vm === undefined) return noSuch(VM.noun, id);
-    const denied = authorize(caller, ["MANAGE", resourceOf(VM, vm)]);
-    if (denied !== undefined) return denied;
-    const attributes = parseTemplate(text(args, 1));
-    if (isTemplateError(attributes)) return refusal(CODE.action, `Cannot update template. ${attributes.error}`, id);
-    const own = without(attributes, "ERROR");
-    const merged = int(args, 2) === 1 ? mergeAttributes(parseStored(vm.user_template), own) : own;
-    return plan({
-      guards: [versionGuard("vm", vm)],
-      statements: [statement("UPDATE vm SET version=version+1,user_template=? WHERE id=?", renderTemplate(merged), id)],
-      tags: [`vm:${id}`],
-    });
-  },
-};
+export const updateVm = updateCommand(VMS, ["ERROR"], (vm, update) =>
+  plan({
+    guards: [versionGuard("vm", vm)],
+    statements: [
+      statement("UPDATE vm SET version=version+1,user_template=? WHERE id=?", updated(vm.user_template, update), vm.id),
+    ],
+    tags: [`vm:${vm.id}`],
+  }),
+);
 
 /** `one.vm.rename(id, name)` → id. */
-export const renameVm: WriteCommand = {
-  kind: "write",
-  result: sameId,
-  key: vmKey,
-  reads: (args) => [vmById(int(args, 0))],
-  plan: (rows, args, caller) => {
-    const vm = first<VmRow>(rows, 0);
-    const id = int(args, 0);
-    if (vm === undefined) return noSuch(VM.noun, id);
-    const denied = authorize(caller, ["MANAGE", resourceOf(VM, vm)]);
-    const fault = nameFault(text(args, 1));
-    if (denied !== undefined) return denied;
-    if (fault !== undefined) return refusal(CODE.action, `Cannot rename VM ${id}: ${fault}`, id);
-    return plan({
-      guards: [versionGuard("vm", vm)],
-      statements: [statement("UPDATE vm SET version=version+1,name=? WHERE id=?", text(args, 1), id)],
-      tags: [`vm:${id}`],
-    });
-  },
-};
+export const renameVm = renameCommand(VMS, "MANAGE");
 
 function notNow(vm: VmRow): Transition {
   return { ok: false, why: `vm ${vm.id} is ${vmPhaseName(vm)}` };

@@ -1,7 +1,7 @@
 /**
  * A holder in a process of its own, to be stopped and killed. Commands on standard input: `lead TERM`, `ok ROUND`,
  * `lost`. It writes `round N` after each beforeRound, and stops itself (SIGSTOP) right before some call into the kernel.
- * Arguments: the holder's configuration as JSON, then the seed of the stops.
+ * Arguments: the holder's configuration as JSON with `leaseMs`, then the seed of the stops.
  */
 import { createInterface } from "node:readline";
 import { createPrng } from "../../../src/base/prng.ts";
@@ -9,7 +9,7 @@ import { linuxPorts } from "../../../src/parts/gate.ts";
 import type { HolderConfig } from "../../../src/vip/config.ts";
 import { createHolder } from "../../../src/vip/driver.ts";
 
-const config = JSON.parse(process.argv[2] ?? "") as HolderConfig;
+const config = JSON.parse(process.argv[2] ?? "") as HolderConfig & { readonly leaseMs: number };
 const prng = createPrng(Number(process.argv[3]));
 const ROUND_INTERVAL_MS = 50;
 
@@ -59,7 +59,7 @@ setInterval(() => {
   if (isLeading && performance.now() - roundAt >= ROUND_INTERVAL_MS) {
     roundAt = performance.now();
     round++;
-    holder.beforeRound(round);
+    holder.beforeRound(round, config.leaseMs);
     process.stdout.write(`round ${round}\n`);
   }
   holder.tick();

@@ -59,6 +59,7 @@ function createPump(number: number, membership: MembershipAt) {
     now: 1000,
     frames: [] as Sent[],
     members: [] as string[],
+    removedAt: [] as number[],
     asks: (): Sent[] => box.frames.filter(({ type }) => type === frameType.members),
   };
   const log = new MemoryLog();
@@ -76,7 +77,7 @@ function createPump(number: number, membership: MembershipAt) {
         random: createPrng(number),
         options: { timings: DEFAULT_TIMINGS },
       }),
-      log: { append: nothing },
+      log: { purgeTo: () => undefined, firstIndex: () => 1, sizeBytes: () => 0, append: nothing },
       peers: {
         send: (to, _channel, type, payload) => box.frames.push({ to, type, payload }) > 0,
         flush: nothing,
@@ -84,6 +85,7 @@ function createPump(number: number, membership: MembershipAt) {
           box.members = members.map(({ raftId }) => raftId);
         },
         reachable: () => [],
+        closeSnapshot: nothing,
       },
       gate: {
         beforeRound: nothing,
@@ -98,12 +100,16 @@ function createPump(number: number, membership: MembershipAt) {
         role: nothing,
         refused: nothing,
         membership: nothing,
+        removed: (index) => void box.removedAt.push(index),
         side: nothing,
         request: nothing,
         response: nothing,
+        snapshotNeeded: nothing,
+        snapshot: nothing,
         log: nothing,
       },
       now: () => box.now,
+      clockObstacle: () => undefined,
       publishLease: nothing,
       fatal: (error) => {
         throw error;
@@ -136,6 +142,19 @@ test("a box that hears no leader asks the members it knows, and one that knows m
   behind.pump.receive(id(2), frameType.members, Buffer.from(answer?.payload ?? []));
   assert.equal(behind.box.members, [1, 2, 3, 4].map(id));
   assert.equal(behind.pump.status().voters, [1, 2, 3].map(id), "who counts is the log's affair");
+});
+
+test("a box that hears of a newer membership without itself knows that it was removed; of an older one it does not", () => {
+  const told = new AddressBook(NEW).encoded();
+  const removed = createPump(1, OLD);
+  removed.pump.receive(id(2), frameType.members, Buffer.from(told));
+  assert.equal(removed.box.removedAt, [NEW.index]);
+  const kept = createPump(3, OLD);
+  kept.pump.receive(id(2), frameType.members, Buffer.from(told));
+  assert.equal(kept.box.removedAt, []);
+  const added = createPump(4, NEW);
+  added.pump.receive(id(2), frameType.members, Buffer.from(new AddressBook(OLD).encoded()));
+  assert.equal(added.box.removedAt, [], "who does not know it yet is behind");
 });
 
 test("a box that hears its leader asks nobody", () => {

@@ -4,8 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { askToJoin } from "../../../src/cluster/ask-to-join.ts";
 import { frameType } from "../../../src/cluster/frame.ts";
-import { type JoinRequest, PROTOCOL_VERSION } from "../../../src/cluster/hello.ts";
-import { createIdentity, type Identity } from "../../../src/cluster/identity.ts";
+import { type JoinRequest, PROTOCOL_VERSION, protocolObstacle } from "../../../src/cluster/hello.ts";
+import { type ClusterId, createIdentity, type Identity } from "../../../src/cluster/identity.ts";
 import { Peers, type PeersEvents } from "../../../src/cluster/peers.ts";
 
 const cluster = { lineage: "00112233445566aa", generation: 1 };
@@ -20,7 +20,16 @@ interface Box {
 }
 
 async function box(
-  options: { identity?: Identity; nonce?: string; port?: number; generation?: number; join?: PeersEvents["join"] } = {},
+  options: {
+    identity?: Identity;
+    nonce?: string;
+    port?: number;
+    generation?: number;
+    featureLevel?: number;
+    build?: string;
+    level?: number;
+    join?: PeersEvents["join"];
+  } = {},
 ): Promise<Box> {
   const identity = options.identity ?? (await createIdentity(cluster));
   const heard: Box["heard"] = [];
@@ -31,7 +40,8 @@ async function box(
       identity,
       cluster: { ...cluster, generation: options.generation ?? 1 },
       nonce: options.nonce ?? "n1",
-      featureLevel: 1,
+      announcement: { featureLevel: options.featureLevel ?? 1, build: options.build ?? "1.0", timings: "t" },
+      level: options.level ?? 1,
       listen: { host: "127.0.0.1", port },
       localAddress: undefined,
     },
@@ -39,7 +49,7 @@ async function box(
       frame: (from, type, payload) => heard.push({ from, type, text: payload.toString() }),
       drained: () => undefined,
       unreachable: (id) => log.push(`unreachable ${id}`),
-      higherGeneration: (id) => log.push(`higher generation ${id.generation}`),
+      standDown: (order) => log.push(JSON.stringify(order)),
       join: options.join ?? (() => Promise.reject(new Error("no tokens here"))),
       log: (text) => log.push(text),
     },
@@ -68,8 +78,8 @@ function say(from: Box, to: Box, text: string): boolean {
 
 test("members hear each other on both channels, in order", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(a), member(b)]);
-  b.peers.setMembers([member(a), member(b)]);
+  a.peers.setMembers([member(a), member(b)], 1, true);
+  b.peers.setMembers([member(a), member(b)], 1, true);
   await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
   for (let i = 0; i < 100; i++) assert.ok(say(a, b, `m${i}`));
   await until("all arrived", () => b.heard.length === 100);
@@ -84,7 +94,7 @@ test("members hear each other on both channels, in order", async () => {
 
 test("a box that no membership names is refused and told why", async () => {
   const [a, stranger] = [await box(), await box()];
-  stranger.peers.setMembers([member(a)]);
+  stranger.peers.setMembers([member(a)], 1, true);
   await until("the refusal is logged", () => stranger.log.some((line) => line.includes("not a member")));
   assert.is(say(stranger, a, "hello"), false);
   a.peers.stop();
@@ -94,26 +104,52 @@ test("a box that no membership names is refused and told why", async () => {
 test("a member's raft id with another key is refused", async () => {
   const [a, b] = [await box(), await box()];
   const impostor = await box({ identity: { ...(await createIdentity(cluster)), raftId: b.identity.raftId } });
-  a.peers.setMembers([member(a), member(b)]);
-  impostor.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(a), member(b)], 1, true);
+  impostor.peers.setMembers([member(a)], 1, true);
   await until("the refusal is logged", () => impostor.log.some((line) => line.includes("certificate differs")));
   for (const each of [a, b, impostor]) each.peers.stop();
 });
 
 test("we do not speak to a listener that is not the member", async () => {
   const [a, b, other] = [await box(), await box(), await box()];
-  a.peers.setMembers([{ ...member(b), address: `127.0.0.1:${other.port}` }]);
+  a.peers.setMembers([{ ...member(b), address: `127.0.0.1:${other.port}` }], 1, true);
   await until("the difference is logged", () => a.log.some((line) => line.includes("its certificate differs")));
   assert.equal(a.peers.reachable(), []);
   for (const each of [a, b, other]) each.peers.stop();
 });
 
+test("a box that a newer membership does not name is told so by each member; one that a member does not know yet is not", async () => {
+  const [a, b] = [await box(), await box()];
+  const told = (): string[] => b.log.filter((line) => line.includes("kind"));
+  a.peers.setMembers([member(a)], 5, true);
+  b.peers.setMembers([member(a), member(b)], 5, true);
+  await until("it is refused", () => b.log.some((line) => line.includes("not a member")));
+  assert.equal(told(), [], "a is not newer: it may be behind");
+  a.peers.setMembers([member(a)], 6, true);
+  await until("it is told", () => told().length > 0);
+  assert.is(told()[0], '{"kind":"removed","index":6}');
+  a.peers.stop();
+  b.peers.stop();
+});
+
+test("a survivor that was made a cluster of its own ends the others, although it names none of them", async () => {
+  const old = await box();
+  const recovered = await box({ generation: 2 });
+  old.peers.setMembers([member(old), member(recovered)], 9, true);
+  recovered.peers.setMembers([member(recovered)], 3, true);
+  await until("it was told", () => old.log.some((line) => line.includes('"generation":2')));
+  old.peers.stop();
+  recovered.peers.stop();
+});
+
 test("a higher generation makes the older one stand down", async () => {
   const old = await box();
   const recovered = await box({ generation: 2 });
-  old.peers.setMembers([member(recovered)]);
-  recovered.peers.setMembers([member(old)]);
-  await until("it was noticed", () => old.log.includes("higher generation 2"));
+  old.peers.setMembers([member(recovered)], 1, true);
+  recovered.peers.setMembers([member(old)], 1, true);
+  await until("it was noticed", () =>
+    old.log.includes('{"kind":"generation","cluster":{"lineage":"00112233445566aa","generation":2}}'),
+  );
   assert.equal(recovered.peers.reachable(), []);
   old.peers.stop();
   recovered.peers.stop();
@@ -121,12 +157,12 @@ test("a higher generation makes the older one stand down", async () => {
 
 test("a restarted box is heard at once, and the connections to its former life are dropped", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(b)]);
-  b.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(b)], 1, true);
+  b.peers.setMembers([member(a)], 1, true);
   await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
   b.peers.stop();
   const again = await box({ identity: b.identity, nonce: "n2", port: b.port });
-  again.peers.setMembers([member(a)]);
+  again.peers.setMembers([member(a)], 1, true);
   await until(
     "both are connected again",
     () => a.peers.reachable().length === 1 && again.peers.reachable().length === 1,
@@ -139,11 +175,11 @@ test("a restarted box is heard at once, and the connections to its former life a
 
 test("a copy of a living box is refused, whoever it speaks to, and the living one goes on undisturbed", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(b)]);
-  b.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(b)], 1, true);
+  b.peers.setMembers([member(a)], 1, true);
   await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
   const copy = await box({ identity: b.identity, nonce: "n2" });
-  copy.peers.setMembers([member(a)]);
+  copy.peers.setMembers([member(a)], 1, true);
   await until("the copy is told", () => copy.log.some((line) => line.includes("moved or cloned")));
   assert.is(say(copy, a, "i am b"), false);
   for (let n = 0; n < 20; n++) assert.ok(say(b, a, `still here ${n}`));
@@ -156,12 +192,12 @@ test("a copy of a living box is refused, whoever it speaks to, and the living on
 
 test("a box that was removed is not listened to any more", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(b)]);
-  b.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(b)], 1, true);
+  b.peers.setMembers([member(a)], 1, true);
   await until("b can speak", () => b.peers.reachable().length === 1);
   say(b, a, "before");
   await until("it is heard", () => a.heard.length === 1);
-  a.peers.setMembers([]);
+  a.peers.setMembers([], 1, true);
   await until("b is cut and refused", () => b.log.some((line) => line.includes("not a member")));
   assert.is(say(b, a, "after"), false);
   assert.is(a.heard.length, 1);
@@ -171,10 +207,10 @@ test("a box that was removed is not listened to any more", async () => {
 
 test("a box that was removed is still told what it asked for, for a moment", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(b)]);
-  b.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(b)], 1, true);
+  b.peers.setMembers([member(a)], 1, true);
   await until("both are connected", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
-  a.peers.setMembers([]);
+  a.peers.setMembers([], 1, true);
   assert.equal(a.peers.reachable(), [], "it counts as a member no more");
   assert.ok(say(a, b, "you were removed"));
   await until("it hears that", () => b.heard.some((h) => h.text === "you were removed"));
@@ -185,7 +221,7 @@ test("a box that was removed is still told what it asked for, for a moment", asy
 
 test("a stranger's higher generation is not believed", async () => {
   const [a, stranger] = [await box(), await box({ generation: 9 })];
-  stranger.peers.setMembers([member(a)]);
+  stranger.peers.setMembers([member(a)], 1, true);
   await until("it is refused", () => stranger.log.some((line) => line.includes("not a member")));
   assert.ok(!a.log.some((line) => line.includes("higher generation")));
   a.peers.stop();
@@ -194,8 +230,8 @@ test("a stranger's higher generation is not believed", async () => {
 
 test("connections that do not say who they are are bounded, and members still get in", async () => {
   const [a, b] = [await box(), await box()];
-  a.peers.setMembers([member(b)]);
-  b.peers.setMembers([member(a)]);
+  a.peers.setMembers([member(b)], 1, true);
+  b.peers.setMembers([member(a)], 1, true);
   await until("b is in", () => b.peers.reachable().length === 1);
   const mute = Array.from({ length: 60 }, () =>
     tls.connect({ host: "127.0.0.1", port: a.port, rejectUnauthorized: false }),
@@ -208,10 +244,75 @@ test("connections that do not say who they are are bounded, and members still ge
   await until("the others are closed in time", () => closed === 60);
   b.peers.stop();
   const again = await box({ identity: b.identity, nonce: "n2" });
-  again.peers.setMembers([member(a)]);
+  again.peers.setMembers([member(a)], 1, true);
   await until("there is room again", () => again.peers.reachable().length === 1);
   a.peers.stop();
   again.peers.stop();
+});
+
+test("boxes of different levels speak while the level in force is known to both, and know of each other", async () => {
+  const [old, newer] = [await box(), await box({ featureLevel: 2, build: "2.0" })];
+  old.peers.setMembers([member(old), member(newer)], 0, true);
+  newer.peers.setMembers([member(old), member(newer)], 0, true);
+  const isTogether = (): boolean => old.peers.announced().size === 2 && newer.peers.announced().size === 2;
+  await until("each has heard the other", isTogether);
+  assert.equal(old.peers.announced().get(newer.identity.raftId), { featureLevel: 2, build: "2.0", timings: "t" });
+  assert.is(newer.peers.announced().get(old.identity.raftId)?.featureLevel, 1);
+  // The level rises: the old one is cut, refused and told why; to the newer one it still may listen.
+  newer.peers.setLevel(2);
+  await until("the refusal is logged", () => old.log.some((line) => line.includes("feature level 2 is in force here")));
+  assert.match(old.log.join(), /your build 1\.0 knows 1: install a build that knows level 2/);
+  assert.equal([...newer.peers.announced().keys()], [newer.identity.raftId]);
+  await until("nothing more can be said", () => !say(old, newer, "x"));
+  for (const each of [old, newer]) each.peers.stop();
+});
+
+test("a box that is heard no more is not taken for one that still announces", async () => {
+  const [a, b] = [await box(), await box()];
+  a.peers.setMembers([member(a), member(b)], 0, true);
+  b.peers.setMembers([member(a), member(b)], 0, true);
+  await until("a hears b", () => a.peers.announced().size === 2);
+  b.peers.stop();
+  await until("a knows that b is gone", () => a.peers.announced().size === 1);
+  a.peers.stop();
+});
+
+test("versions of the protocol that have none in common are refused with both named", () => {
+  const hello = { featureLevel: 1, raftId: "a", nonce: "n", channel: "bulk" as const, cluster };
+  assert.is(protocolObstacle({ ...hello, protocol: PROTOCOL_VERSION }), undefined);
+  // A newer build that still speaks ours, and one that does not any more.
+  const newest = PROTOCOL_VERSION + 3;
+  assert.is(protocolObstacle({ ...hello, protocol: newest, protocolOldest: PROTOCOL_VERSION }), undefined);
+  assert.match(
+    protocolObstacle({ ...hello, protocol: newest, protocolOldest: newest - 1 }) ?? "",
+    /protocol 3 … 4 is not spoken here, 1 is/,
+  );
+  assert.match(protocolObstacle({ ...hello, protocol: newest }) ?? "", /protocol 4 is not spoken here/);
+  assert.match(protocolObstacle({ ...hello, protocol: 0 }) ?? "", /protocol 0 is not spoken here/);
+});
+
+test("a joiner whose build is too old is refused before its token is looked at", async () => {
+  const host = await box({ level: 2, featureLevel: 2, join: () => Promise.reject(new Error("asked")) });
+  const identity = await createIdentity(null);
+  const { raftId, certificateHash } = identity;
+  const join = { secret: "s", serverId: 1, raftId, certificateHash, address: "127.0.0.1:1" };
+  const hello = {
+    protocol: PROTOCOL_VERSION,
+    featureLevel: 1,
+    raftId,
+    nonce: "j",
+    channel: "join" as const,
+    cluster,
+    join,
+  };
+  const target = { address: `127.0.0.1:${host.port}`, certificateHash: host.identity.certificateHash };
+  try {
+    await askToJoin(target, hello, { identity, localAddress: undefined, deadlineMs: 2000 });
+    assert.unreachable();
+  } catch (error) {
+    assert.match(String(error), "feature level 2 is in force here, and your build knows 1");
+  }
+  host.peers.stop();
 });
 
 test("a joiner is let in with what the leader says, and refused with its reason", async () => {
@@ -222,7 +323,7 @@ test("a joiner is let in with what the leader says, and refused with its reason"
         : Promise.reject(new Error("the token is unknown")),
   });
   const identity = await createIdentity(null);
-  const ask = (secret: string): Promise<unknown> =>
+  const ask = (secret: string, of: ClusterId = cluster): Promise<unknown> =>
     askToJoin(
       { address: `127.0.0.1:${host.port}`, certificateHash: host.identity.certificateHash },
       {
@@ -231,7 +332,7 @@ test("a joiner is let in with what the leader says, and refused with its reason"
         raftId: identity.raftId,
         nonce: "j",
         channel: "join",
-        cluster,
+        cluster: of,
         join: {
           secret,
           serverId: 1,
@@ -243,13 +344,83 @@ test("a joiner is let in with what the leader says, and refused with its reason"
       { identity, localAddress: undefined, deadlineMs: 2000 },
     );
   assert.equal(await ask("good"), { welcome: 1 });
-  try {
-    await ask("bad");
-    assert.unreachable();
-  } catch (error) {
-    assert.match(String(error), "the token is unknown");
-  }
+  await assertRejects(ask("bad"), /the token is unknown/);
+  await assertRejects(ask("good", { ...cluster, lineage: "ffffffffffffffff" }), /the token is of another cluster/);
   host.peers.stop();
+});
+
+test("only who shows a member's certificate can ask for its place, and says so by no word of its own", async () => {
+  const asked: JoinRequest[] = [];
+  const host = await box({
+    join: async (request: JoinRequest) => {
+      asked.push(request);
+      return {};
+    },
+  });
+  const [former, other] = [await box(), await createIdentity(cluster)];
+  host.peers.setMembers([member(host), member(former)], 4, true);
+  const next = await createIdentity(null);
+  const ask = (shows: Identity, raftId: string): Promise<unknown> => {
+    const join = {
+      ...{ secret: "", serverId: -1, raftId: next.raftId, certificateHash: next.certificateHash },
+      ...{ address: "127.0.0.1:1", replaces: former.identity.raftId },
+    };
+    return askToJoin(
+      { address: `127.0.0.1:${host.port}`, certificateHash: host.identity.certificateHash },
+      { protocol: PROTOCOL_VERSION, featureLevel: 1, raftId, nonce: "j", channel: "join", cluster, join },
+      { identity: shows, localAddress: undefined, deadlineMs: 2000 },
+    );
+  };
+  await assertRejects(ask(other, former.identity.raftId), /nor a member's place/);
+  await assertRejects(ask(other, other.raftId), /nor a member's place/);
+  assert.equal(asked, []);
+  await ask(former.identity, former.identity.raftId);
+  assert.is(asked[0]?.replaces, former.identity.raftId);
+  // With its own new certificate it asks for itself, whatever it claims beside it.
+  await ask(next, next.raftId);
+  assert.is(asked[1]?.replaces, undefined);
+  host.peers.stop();
+  former.peers.stop();
+});
+
+async function assertRejects(work: Promise<unknown>, about: RegExp): Promise<void> {
+  const said = await work.then(
+    () => "nothing",
+    (error: unknown) => String(error),
+  );
+  assert.match(said, about);
+}
+
+test("a snapshot goes on a connection of its own, which is there only for it", async () => {
+  const [a, b] = [await box(), await box()];
+  for (const [one, other] of [
+    [a, b],
+    [b, a],
+  ] as const)
+    one.peers.setMembers([member(one), member(other)], 1, true);
+  await until("they reach each other", () => a.peers.reachable().length === 1 && b.peers.reachable().length === 1);
+  const chunk = (): boolean => {
+    const isSent = a.peers.send(b.identity.raftId, "snapshot", frameType.snapshot, Buffer.from("chunk"));
+    a.peers.flush();
+    return isSent;
+  };
+  assert.is(chunk(), false, "it is dialled at the first use");
+  await until("the connection is there", chunk);
+  await until("the chunk arrives", () =>
+    b.heard.some((one) => one.type === frameType.snapshot && one.text === "chunk"),
+  );
+  a.peers.closeSnapshot(b.identity.raftId);
+  assert.is(chunk(), false, "and closed after it");
+  assert.is(a.peers.send("0000000000000000", "snapshot", frameType.snapshot, Buffer.from("x")), false, "no member");
+  a.peers.closeSnapshot(b.identity.raftId);
+  await Bun.sleep(50);
+  assert.equal(
+    a.log.filter((text) => text.startsWith("unreachable")),
+    [],
+    "its end says nothing about the box",
+  );
+  a.peers.stop();
+  b.peers.stop();
 });
 
 test.run();

@@ -76,6 +76,28 @@ test("a call ends at its deadline, and a late answer is nothing", async () => {
   calls.answered("b", ids[0] ?? 0, true, Buffer.from("late"));
 });
 
+test("calls are bounded by number and by bytes, and what is over makes room again", async () => {
+  const ids: number[] = [];
+  const calls = new Calls((_to, id) => ids.push(id));
+  const body = new Uint8Array(4 * 1024 * 1024);
+  const busy = async (bytes: Uint8Array): Promise<string> =>
+    calls.call("b", bytes, 60_000).then(String, (error: { code: string }) => error.code);
+  const open = Array.from({ length: 16 }, () => calls.call("b", body, 60_000));
+  assert.is(await busy(body), "call-busy");
+  calls.answered("b", ids[0] ?? 0, true, Buffer.from("a"));
+  // A second answer to the same call makes no more room.
+  calls.answered("b", ids[0] ?? 0, true, Buffer.from("a"));
+  open.push(calls.call("b", body, 60_000));
+  assert.is(await busy(body), "call-busy");
+  calls.abandon();
+  const ends = await Promise.allSettled(open);
+  assert.is(ends.filter(({ status }) => status === "rejected").length, 16);
+  const small = Array.from({ length: 1024 }, () => calls.call("b", new Uint8Array(1), 60_000));
+  assert.is(await busy(new Uint8Array(1)), "call-busy");
+  calls.abandon();
+  await Promise.allSettled(small);
+});
+
 test("an answer from another box than the one asked does not count", async () => {
   const ids: number[] = [];
   const calls = new Calls((_to, id) => ids.push(id));

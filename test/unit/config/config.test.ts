@@ -5,7 +5,14 @@ import * as assert from "uvu/assert";
 import { LEASE_MARGIN_MS as LEASE_MARGIN, CLOCK_RATE_ERROR as LEASE_RATE } from "../../../src/cluster/lease.ts";
 import { type Config, type FileProblem, readConfig } from "../../../src/config/config.ts";
 import { parseSettings } from "../../../src/config/syntax.ts";
-import { CLOCK_RATE_ERROR, LEASE_MARGIN_MS, timingProof } from "../../../src/config/timings.ts";
+import {
+  CLOCK_RATE_ERROR,
+  expectedGap,
+  LEASE_MARGIN_MS,
+  timingProof,
+  timingsFromText,
+  timingsText,
+} from "../../../src/config/timings.ts";
 
 function good(oned: string, box?: string): Config {
   const result = readConfig(
@@ -130,9 +137,73 @@ test("both profiles hold their own proof", () => {
   }
 });
 
+test("timings travel as one text: equal ones give the same, and only what proves itself is read", () => {
+  for (const raft of [
+    'PROFILE = "default"',
+    'PROFILE = "fast"',
+    "ELECTION_TIMEOUT_MS = 2500, BROADCAST_TIMEOUT_MS = 500",
+  ]) {
+    const { timings } = good(`RAFT = [ ${raft} ]`).cluster;
+    const text = timingsText(timings);
+    assert.equal(timingsFromText(text), { ...timings, callTimeoutMs: 5000 });
+    // What one call may take is the box's own affair.
+    assert.is(timingsText({ ...timings, callTimeoutMs: 1 } as typeof timings), text);
+  }
+  const fast = JSON.parse(timingsText(good('RAFT = [ PROFILE = "fast" ]').cluster.timings)) as object;
+  const refused = [
+    ...["", "{}", "null", "[]", "x"],
+    ...[{ promiseMs: 160 }, { promiseMs: 0 }, { heartbeatMs: 0.5 }, { heartbeatMs: 60 }, { retryMs: [40, 5] }].map(
+      (some) => JSON.stringify({ ...fast, ...some }),
+    ),
+    ...[{ electionTimeoutMs: [165] }, { electionTimeoutMs: [165, 165] }, { more: 1 }, { promiseMs: "150" }].map(
+      (some) => JSON.stringify({ ...fast, ...some }),
+    ),
+  ];
+  for (const text of refused) assert.is(timingsFromText(text), undefined, text);
+});
+
+test("the gap to expect is near what the rack measures, for both profiles", () => {
+  const gap = (profile: string) => expectedGap(good(`RAFT = [ PROFILE = "${profile}" ]`).cluster.timings);
+  assert.equal(gap("default"), { typicalMs: 732, largestMs: 1015 });
+  assert.equal(gap("fast"), { typicalMs: 215, largestMs: 315 });
+});
+
 test("the proof uses the numbers that the lease uses", () => {
   assert.is(CLOCK_RATE_ERROR, LEASE_RATE);
   assert.is(LEASE_MARGIN_MS, LEASE_MARGIN);
+});
+
+test("consoles are lines with a device and a speed", () => {
+  assert.equal(good("").box.consoles, []);
+  assert.equal(good('CONSOLE = [ DEVICE = "ttyS0" ]\nCONSOLE = [ DEVICE = "/dev/pts/3", BAUD = 9600 ]').box.consoles, [
+    { device: "/dev/ttyS0", baudRate: 115_200 },
+    { device: "/dev/pts/3", baudRate: 9600 },
+  ]);
+  for (const wrong of [
+    "CONSOLE = [ BAUD = 9600 ]",
+    'CONSOLE = [ DEVICE = "ttyS0", BAUD = fast ]',
+    'CONSOLE = [ DEVICE = "../ttyS0" ]',
+    'CONSOLE = [ DEVICE = "ttyS0" ]\nCONSOLE = [ DEVICE = "/dev/ttyS0" ]',
+  ])
+    assert.ok("problems" in readConfig({ name: "box.conf", text: wrong }, undefined), wrong);
+});
+
+test("the front panel's lines are named, and a polarity belongs to a line", () => {
+  assert.is(good("").box.panel, undefined);
+  assert.equal(
+    good('GPIO = [ CHIP = gpiochip0, HEALTH = "led-health", BUTTON = 3, ACTIVE_LOW = "button health" ]').box.panel,
+    {
+      ...{ driver: "chip", chip: "gpiochip0", lines: { health: "led-health", button: "3" } },
+      activeLow: ["button", "health"],
+    },
+  );
+  for (const wrong of [
+    "GPIO = [ HEALTH = 1 ]",
+    "GPIO = [ CHIP = a, DRIVER = magic ]",
+    "GPIO = [ CHIP = a, HEALTH = 1, ACTIVE_LOW = button ]",
+    "GPIO = [ CHIP = a, HEALT = 1 ]",
+  ])
+    assert.ok("problems" in readConfig({ name: "box.conf", text: wrong }, undefined), wrong);
 });
 
 test("what OpenNebula knows and we do not need is read and named", () => {

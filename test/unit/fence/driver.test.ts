@@ -40,7 +40,10 @@ interface Bed {
   readonly until: (what: string, condition: () => boolean) => Promise<void>;
 }
 
-async function withBed(body: (bed: Bed) => Promise<void>): Promise<void> {
+async function withBed(
+  body: (bed: Bed) => Promise<void>,
+  prepare: (db: Database) => void = () => undefined,
+): Promise<void> {
   const host = { isOn: true };
   const bmc = await createBmc({
     address: "127.0.0.1",
@@ -56,6 +59,7 @@ async function withBed(body: (bed: Bed) => Promise<void>): Promise<void> {
     },
   });
   const db = found(bmc.port);
+  prepare(db);
   const rows = <R>(query: Query<R>) => db.query(query.sql).all(...query.values) as R[];
   const kinds: { kind: string; at: number }[] = [];
   const alerts: string[] = [];
@@ -238,6 +242,30 @@ test("another machine's BMC: nothing is powered off, no VM moves, the reason is 
     await bmc.clearFaults();
     await until("the next round", () => rows(vm5)[0]?.host_id === 1);
   }));
+
+/** Hosts 1 and 2 were powered off by an earlier leader, recovered, and their records closed. */
+const twoWerePoweredOff = (secondsAgo: number) => (db: Database) => {
+  db.run("INSERT INTO host(id,name,state,im_mad,vm_mad,cluster_id) VALUES(2,'h2',2,'kvm','kvm',0)");
+  const marks = JSON.stringify({ offSentAt: Date.now() - secondsAgo * 1000 });
+  for (const id of [1, 2])
+    db.run("INSERT INTO fence VALUES(?,9,1,'CLOSED',6,1,'ipmi',1,6,'','','[]','[]','','boot-1',?,'{\"seconds\":{}}')", [
+      id,
+      marks,
+    ]);
+};
+
+test("a new leader counts the power commands of failures that are closed", () =>
+  withBed(async ({ host, rows, judge, until }) => {
+    judge(down());
+    await until("the storm gate", () => rows(allFenceRecords())[0]?.reason_code === "storm");
+    assert.is(host.isOn, true);
+  }, twoWerePoweredOff(60)));
+
+test("what an earlier leader sent long ago is no storm", () =>
+  withBed(async ({ host, judge, until }) => {
+    judge(down());
+    await until("the off", () => !host.isOn);
+  }, twoWerePoweredOff(400)));
 
 test("stop ends a session in flight at once and nothing is written afterwards", () =>
   withBed(async ({ bmc, judge, kinds, stop, until }) => {

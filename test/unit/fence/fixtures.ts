@@ -8,6 +8,7 @@ import type { FenceRow } from "../../../src/fence/record.ts";
 export const HEARD: HostJudgement = {
   verdict: "alive",
   downSinceAt: undefined,
+  isNeverHeard: false,
   lastAnswerAt: 900,
   isAnswerAfterOff: false,
   bmcPower: "on",
@@ -34,6 +35,7 @@ export const GATES: GateInput = {
   hostState: 2,
   verdict: "down",
   downSinceAt: 99_000,
+  isNeverHeard: false,
   bmcPower: "on",
   domains: [],
   leaseRemainingMs: 500,

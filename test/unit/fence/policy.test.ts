@@ -19,6 +19,7 @@ for (const [name, more, gate] of [
   ["an offline host is a person's", { hostState: 8 }, "maintenance"],
   ["disarmed means no command", { setting: { isArmed: false, changedBy: "ann", why: "move" } }, "armed"],
   ["-p waits its cycles", { policy: { ...FENCE_POLICY_DEFAULT, patienceMs: 2_000 } }, "patience"],
+  ["a host that is switched on and was never heard may be booting", { isNeverHeard: true }, "booting"],
   ["ISOLATED = hold", { verdict: "isolated", policy: { ...FENCE_POLICY_DEFAULT, isolated: "hold" } }, "isolated"],
   ["no binding, no command", { notReady: "not bound" }, "bmc-ready"],
   ["the third host within the window waits", { powerCommands: [other(1, 20), other(2, 10)] }, "storm"],
@@ -29,6 +30,11 @@ for (const [name, more, gate] of [
     assert.is(shut(more), gate);
   });
 }
+
+test("a host that was never heard is waited for only while it can be booting", () => {
+  assert.is(shut({ isNeverHeard: true, bmcPower: "off" }), undefined, "one that is off does not boot");
+  assert.is(shut({ isNeverHeard: true, downSinceAt: GATES.now - 300_000 }), undefined, "nor does it take for ever");
+});
 
 test("isolated hosts are fenced by default", () => {
   assert.is(shut({ verdict: "isolated" }), undefined);

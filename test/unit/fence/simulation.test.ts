@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { FENCING_MUTANTS, runSeed } from "../../sim/fencing.ts";
 
 /** The nightly run takes thousands; these keep every change honest within seconds. */
-const SEEDS = 10;
+const SEEDS = 15;
 
 test("leaders that die anywhere, BMCs that lie, hosts that come back: no promise is broken", async () => {
   const met: Record<string, number> = {};

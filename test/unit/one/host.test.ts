@@ -122,8 +122,10 @@ test("why a host is held is shown where people look", async () => {
   await heard();
   await box.value("one.vm.allocate", "CPU=1\nMEMORY=64", false);
   assert.match((await box.call("one.vm.deploy", 0, 0, true)).text, "host h0 is being fenced: HELD: BMC <silent>");
+  assert.match(await box.value("one.hostpool.info"), "<STATE>3</STATE>", "lists show err, not on");
   await commit({ ok: true, change: hostFenceNote(0, "") });
   assert.not.match(await box.value("one.host.info", 0), "FENCE_STATE");
+  assert.match(await box.value("one.hostpool.info"), "<STATE>2</STATE>");
 });
 
 test("a host with VMs is not deleted, not even when one came between plan and entry", async () => {

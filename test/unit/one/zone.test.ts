@@ -1,14 +1,18 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { joinTokenSchema, storeToken } from "../../../src/cluster/join-token.ts";
 import { SoloFrontEnd } from "../../support/solo-front-end.ts";
 
 const removed: number[] = [];
+const reset: number[] = [];
 let box: SoloFrontEnd;
 test.before(async () => {
   box = await SoloFrontEnd.start({
+    schema: joinTokenSchema,
     membership: {
       cannotAdd: (endpoint, isFirst) =>
         isFirst && !endpoint.includes("10.0.0.1:") ? `The first server is this box, and ${endpoint} is not` : undefined,
+      reset: async (id) => (id === 0 ? "Server 0 leads" : void reset.push(id)),
       remove: async (id) => {
         if (id === 1) return "server 1 holds the last copy";
         removed.push(id);
@@ -55,16 +59,21 @@ test("a server leaves the group of consensus before its row goes, and stays when
   const kept = await box.call("one.zone.delserver", 0, 1);
   assert.equal([kept.code, kept.text], [2048, "[one.zone.delserver] server 1 holds the last copy"]);
   assert.is(await servers(), "0=server-0 1=server-1 2=server-2");
+  for (const id of [1, 2]) await box.apply(...storeToken(id, `secret ${id}`, 0).statements);
   assert.is((await box.call("one.zone.delserver", 0, 2)).text, "0");
   assert.equal(removed, [2]);
   assert.is(await servers(), "0=server-0 1=server-1");
+  const tokens = await box.state.read("SELECT server_id FROM join_token");
+  assert.equal(tokens, [[1]], "no token outlives its server: the next one may get the same id");
   assert.match((await box.call("one.zone.delserver", 9, 0)).text, "Error getting zone [9].");
 });
 
-test("resetserver says that it is not there yet, and what to do", async () => {
+test("a server is reset when it can be, and else the caller hears why not", async () => {
+  assert.is((await box.call("one.zone.resetserver", 0, 1)).text, "0");
+  assert.equal(reset, [1]);
   const answer = await box.call("one.zone.resetserver", 0, 0);
-  assert.is(answer.code, 2048);
-  assert.match(answer.text, /Not yet: .*server-del/);
+  assert.equal([answer.code, answer.text], [2048, "[one.zone.resetserver] Server 0 leads"]);
+  assert.match((await box.call("one.zone.resetserver", 9, 1)).text, "Error getting zone [9].");
 });
 
 test("raftstatus tells this box's own numbers", async () => {

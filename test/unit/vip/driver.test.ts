@@ -15,7 +15,6 @@ const net = createTestNet({ a: "10.99.0.1/24", b: "10.99.0.2/24", client: "10.99
 const config: HolderConfig = {
   vips: [{ interface: "eth0", address: VIP, prefix: 24 }],
   powerInterfaces: ["eth0"],
-  leaseMs: 590,
   conflict: "release",
   announceIntervalMs: 1000,
   apiFreshMs: 1000,
@@ -46,7 +45,7 @@ function createBox(box: string, changes: Partial<HolderConfig> = {}): Box {
   const holder = net.inside(box, () => createHolder({ ...config, ...changes }, ports));
   const beat = (): void => {
     round++;
-    holder.beforeRound(round);
+    holder.beforeRound(round, 590);
     holder.apiAnswered();
     holder.roundConfirmed(round);
     net.inside(box, () => holder.tick());

@@ -22,7 +22,6 @@ const LEASE_MS = PROMISE_MS * 0.99 - 12;
 const config: HolderConfig = {
   vips: [{ interface: "eth0", address: VIP, prefix: 16 }],
   powerInterfaces: [],
-  leaseMs: LEASE_MS,
   conflict: "release",
   announceIntervalMs: 1000,
   apiFreshMs: 1000,
@@ -66,7 +65,7 @@ test(`a stopped holder answers nothing after its lease, and two never answer at 
       net.name(name),
       process.execPath,
       program,
-      JSON.stringify(config),
+      JSON.stringify({ ...config, leaseMs: LEASE_MS }),
       `${seed}${name}`,
     ];
     words[words.length - 1] = String(prng.uint32());

@@ -30,10 +30,11 @@ test("the gate is closed when it is loaded, opens for a live and active token, a
   assert.not.ok(isAnswered(), "active, never alive");
   assert.is(table.addLive(5, 400), undefined);
   assert.not.ok(isAnswered(), "alive, not active");
-  assert.is(table.addLive(6, 400), undefined);
+  // Long beside what one question takes on a busy machine.
+  assert.is(table.addLive(6, 2000), undefined);
   assert.is(table.activate(6, true), undefined);
   assert.ok(isAnswered());
-  await Bun.sleep(420);
+  await Bun.sleep(2020);
   assert.not.ok(isAnswered());
 });
 
@@ -61,17 +62,20 @@ test("power alone does not open the address, and a flush closes everything at on
 test("hundreds of activations under steady pings lose none: the exchange is one step for every packet", async () => {
   table.addLive(9, 60_000);
   table.activate(9, true);
-  const ping = Bun.spawn(["ip", "netns", "exec", net.name("client"), "ping", "-q", "-i", "0.002", "-c", "400", VIP]);
+  const ping = Bun.spawn(["ip", "netns", "exec", net.name("client"), "ping", "-q", "-i", "0.002", "-w", "30", VIP]);
   let count = 0;
-  while (ping.exitCode === null) {
+  while (count < 600) {
     for (let burst = 0; burst < 50; burst++, count++) {
       table.addLive(10 + count, 60_000);
       assert.is(table.activate(10 + count, true), undefined);
     }
     await Bun.sleep(0);
   }
-  assert.ok(count > 500, `${count} activations`);
-  assert.match(await new Response(ping.stdout).text(), / 0% packet loss/);
+  // It tells its count and ends.
+  ping.kill("SIGINT");
+  const told = await new Response(ping.stdout).text();
+  assert.match(told, / 0% packet loss/);
+  assert.ok(Number(/(\d+) received/.exec(told)?.[1]) > 20, told);
 });
 
 test("verify sees any change of the tables, and a reload mends it", () => {

@@ -5,9 +5,10 @@ import type { HolderEffect, HolderEvent, HolderSettings, HolderState } from "../
 import { initialHolderState } from "../../../src/vip/holder-state.ts";
 import { isHolding, isLeaseAlive, step } from "../../../src/vip/machine.ts";
 
+const LEASE_MS = 590;
+
 const settings: HolderSettings = {
   hasVip: true,
-  leaseMs: 590,
   conflict: "release",
   announceIntervalMs: 1500,
   apiFreshMs: 1000,
@@ -28,7 +29,7 @@ function createBox(changes: Partial<HolderSettings> = {}) {
       return now;
     },
     get holding(): boolean {
-      return isHolding(used, state, now);
+      return isHolding(state, now);
     },
     wait: (ms: number): void => {
       now += ms;
@@ -40,7 +41,7 @@ function createBox(changes: Partial<HolderSettings> = {}) {
     },
     prepare: (): readonly HolderEffect[] => {
       round++;
-      return box.send({ kind: "round-prepared", round, token: 1000 + round });
+      return box.send({ kind: "round-prepared", round, token: 1000 + round, leaseMs: LEASE_MS });
     },
     confirm: (which = round): readonly HolderEffect[] => box.send({ kind: "round-confirmed", round: which }),
     /** A heartbeat with a live API, answered at once; all effects of it and of a tick. */
@@ -72,7 +73,7 @@ test("a token lives from before its round, and only the round that was confirmed
   const box = createBox({ hasVip: false });
   box.send({ kind: "api-answered" });
   box.send({ kind: "leader-ready", term: 5 });
-  assert.equal(box.prepare(), [{ kind: "add-live", token: 1001 }]);
+  assert.equal(box.prepare(), [{ kind: "add-live", token: 1001, leaseMs: LEASE_MS }]);
   box.wait(50);
   box.prepare();
   assert.equal(box.confirm(1), [{ kind: "activate", token: 1001, isForVip: false }]);
@@ -97,7 +98,7 @@ test("a round whose token is dead by now activates nothing", () => {
   const box = createBox({ hasVip: false });
   box.send({ kind: "leader-ready", term: 5 });
   box.prepare();
-  box.wait(settings.leaseMs);
+  box.wait(LEASE_MS);
   box.send({ kind: "api-answered" });
   assert.equal(box.confirm(), []);
 });
@@ -217,12 +218,12 @@ test("a later term without a loss between starts clean: the former term's rounds
 test("a short lapse keeps the address and announces again, a long one gives it up", () => {
   const box = createBox();
   box.hold();
-  box.wait(settings.leaseMs + 50);
+  box.wait(LEASE_MS + 50);
   assert.equal(box.send({ kind: "tick" }), []);
   assert.not.ok(box.holding);
   assert.equal(kinds(box.beat()), ["add-live", "activate", "renew-address", "send-announcement"]);
   assert.is(box.state.incidents.lapses, 1);
-  box.wait(settings.leaseMs + 1000);
+  box.wait(LEASE_MS + 1000);
   assert.equal(kinds(box.send({ kind: "tick" })), ["delete-address"]);
   assert.ok(kinds(box.beat()).includes("add-address"));
 });
@@ -275,12 +276,12 @@ test("frames of the former holder that waited unread are no answer to our probe"
 test("after a pause longer than the lease, another box's frame is no conflict: it may hold the address by right", () => {
   const box = createBox();
   box.hold();
-  box.wait(settings.leaseMs);
+  box.wait(LEASE_MS);
   const seen: HolderEvent = { kind: "conflict-seen", address: "10.3.3.2", mac: "02:00:00:00:00:66" };
   assert.equal(box.send(seen), []);
   const probing = createBox();
   probing.beat();
-  probing.wait(settings.leaseMs);
+  probing.wait(LEASE_MS);
   assert.equal(probing.send(seen), []);
   assert.is(probing.state.claim.kind, "probing");
 });
@@ -353,8 +354,8 @@ test("random stories: holding always means leader, sound table, live token confi
     for (let count = 0; count < 400; count++) {
       box.wait(prng.pick([0, 1, 10, 20, 100, 700]));
       const event = prng.pick<HolderEvent>([
-        { kind: "round-prepared", round: token + 1, token: token + 1 },
-        { kind: "round-prepared", round: token + 1, token: token + 1 },
+        { kind: "round-prepared", round: token + 1, token: token + 1, leaseMs: LEASE_MS },
+        { kind: "round-prepared", round: token + 1, token: token + 1, leaseMs: LEASE_MS },
         { kind: "round-confirmed", round: Math.max(1, token - prng.range(0, 3)) },
         { kind: "round-confirmed", round: token },
         { kind: "round-confirmed", round: token },
@@ -379,7 +380,7 @@ test("random stories: holding always means leader, sound table, live token confi
         if (effect.kind === "activate") {
           const added = preparedAt.get(effect.token);
           assert.ok(added !== undefined && confirmed.has(effect.token), `seed ${seed}: token without its round`);
-          assert.ok(box.now < added + settings.leaseMs, `seed ${seed}: dead token`);
+          assert.ok(box.now < added + LEASE_MS, `seed ${seed}: dead token`);
           assert.is(box.state.leadership, "leader", `seed ${seed}`);
           assert.ok(box.now - box.state.apiAnsweredAt <= settings.apiFreshMs, `seed ${seed}: stale API`);
           assert.ok(!effect.isForVip || box.state.claim.kind === "free", `seed ${seed}: unproven claim`);
@@ -397,12 +398,40 @@ test("random stories: holding always means leader, sound table, live token confi
       assert.is(box.state.hasAddress, hasAddress, `seed ${seed}: the machine's view of the address`);
       if (box.holding) {
         assert.ok(hasAddress && kernel?.token === box.state.active?.token, `seed ${seed}: holding`);
-        assert.ok(isLeaseAlive(settings, box.state, box.now));
+        assert.ok(isLeaseAlive(box.state, box.now));
         assert.is(box.state.leadership, "leader");
       }
       assert.ok(box.state.rounds.length <= 64);
     }
   }
+});
+
+test("each token lives as long as its own round says, while the timings change under way", () => {
+  const box = createBox();
+  box.hold();
+  const send = (round: number, leaseMs: number): readonly HolderEffect[] => [
+    ...box.send({ kind: "api-answered" }),
+    ...box.send({ kind: "round-prepared", round, token: 5000 + round, leaseMs }),
+    ...box.send({ kind: "round-confirmed", round }),
+  ];
+  // Shorter: it ends by its own measure, not by that of the rounds before.
+  assert.equal(send(901, 120)[0], { kind: "add-live", token: 5901, leaseMs: 120 });
+  assert.ok(box.holding);
+  box.wait(119);
+  assert.ok(box.holding);
+  box.wait(2);
+  assert.not(box.holding);
+  // Longer: likewise.
+  send(902, 1100);
+  box.wait(1000);
+  assert.ok(box.holding);
+  box.wait(101);
+  assert.not(box.holding);
+  // A round of shorter life that is answered late activates nothing.
+  box.send({ kind: "round-prepared", round: 903, token: 5903, leaseMs: 120 });
+  box.wait(121);
+  box.send({ kind: "api-answered" });
+  assert.equal(box.send({ kind: "round-confirmed", round: 903 }), []);
 });
 
 test.run();
