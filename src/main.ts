@@ -4,19 +4,25 @@
  */
 import { mkdirSync } from "node:fs";
 import { CodedError, errorChain } from "./base/error.ts";
-import { EXIT_NEEDS_PERSON } from "./base/exit-codes.ts";
+import { EXIT_NEEDS_PERSON, EXIT_RESTART } from "./base/exit-codes.ts";
 import { RaftHooks } from "./hooks/raft-hooks.ts";
 import { dieWithParent, lockFile } from "./linux/process.ts";
+import { Agreement } from "./parts/agreement.ts";
 import { Api } from "./parts/api.ts";
 import { ringfenceMethods } from "./parts/box-methods.ts";
 import { openCheckIn } from "./parts/check-in.ts";
 import { startCluster } from "./parts/cluster.ts";
+import { consoleRecords, ownEndpoint } from "./parts/console-ports.ts";
+import { deliverConsoleRecords } from "./parts/console-records.ts";
+import { databaseMethods } from "./parts/database-methods.ts";
 import { Fencing } from "./parts/fencing.ts";
 import { Hosts } from "./parts/hosts.ts";
 import { LeaderParts } from "./parts/leader.ts";
 import { loadConfig } from "./parts/load-config.ts";
 import { openLogFile } from "./parts/log-file.ts";
+import { readCredentials } from "./parts/one-auth.ts";
 import { paths } from "./parts/paths.ts";
+import { recoveryMethods } from "./parts/recovery-methods.ts";
 import { roleLine } from "./parts/role-line.ts";
 import { runCommand } from "./parts/run-command.ts";
 import { createSamples } from "./parts/samples.ts";
@@ -33,6 +39,8 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
   ...["config", "environment", "locked", "identity-unreadable"],
   // This box must not vote with what it has, or its cluster has gone on without it: it is wiped and joins again.
   ...["log-damaged", "log-lost", "stood-down"],
+  // Its build is too old for what the cluster uses.
+  "feature-level",
 ]);
 /** The kernel's and SQLite's words. A box with a full disk is tried again every few seconds, and is back when there is room. */
 const DISK_FULL = /\bENOSPC\b|disk is full/;
@@ -66,6 +74,7 @@ async function main(): Promise<void> {
         (parts) => {
           parts.api.roleChanged();
           parts.leader.roleChanged(cluster.role());
+          parts.agreement.roleChanged(cluster.role());
           parts.hooks.roleChanged(cluster.role().role === "leader");
         },
         () => undefined,
@@ -75,11 +84,19 @@ async function main(): Promise<void> {
       const serverId = cluster.membership().members.find((member) => member.raftId === from)?.serverId;
       const report = decodeSideReport(payload);
       if (serverId === undefined || report === undefined) return;
+      if (!report.fitness.hasState) {
+        // It knows no host.
+        cluster.fitness.take(from, report.fitness, performance.now() - ageMs);
+        return;
+      }
+      cluster.stateWatch.take(from, report.checks);
+      cluster.fitness.take(from, report.fitness, performance.now() - ageMs);
       hosts?.monitor.take(serverId, report.verdicts, performance.now() - ageMs);
       fencing.take(from, report.bmcs, performance.now() - ageMs);
     },
     coreAlive: () => checkIn.coreAlive(),
     fatal: end,
+    restart: () => leave(EXIT_RESTART),
     log,
   });
   const seal = createSeal(cluster.clusterKey);
@@ -97,10 +114,15 @@ async function main(): Promise<void> {
     fencing.start();
     return hosts;
   });
+  const agreement = new Agreement({ cluster, log, now: () => performance.now() });
   const api = new Api({
     ...{ config, cluster, seal, log },
     samples: createSamples(() => hosts),
-    methods: ringfenceMethods({ cluster, config, fencing, hosts: () => hosts }),
+    methods: [
+      ...ringfenceMethods({ cluster, config, fencing, agreement, hosts: () => hosts }),
+      ...recoveryMethods({ cluster, end: (why) => end(why, "") }),
+      ...databaseMethods({ cluster, data: paths.data, restart: () => leave(EXIT_RESTART) }),
+    ],
   });
   const leader = new LeaderParts({ ...{ cluster, seal, fencing, log }, hosts: () => hostsReady });
   const hookLog = openLogFile(`${paths.log}/hooks.log`);
@@ -108,27 +130,35 @@ async function main(): Promise<void> {
     { leader: config.cluster.leaderHooks, follower: config.cluster.followerHooks },
     { run: runCommand, log: (text) => hookLog.write(text), alert: (text) => log(`ALERT ${text}`) },
   );
-  started({ api, leader, hooks });
+  started({ api, leader, agreement, hooks });
   leader.roleChanged(cluster.role());
+  agreement.roleChanged(cluster.role());
+
+  const deliveries = deliverConsoleRecords({
+    ...{ records: consoleRecords(), endpoint: ownEndpoint(), log },
+    session: readCredentials,
+  });
 
   const stop = async (): Promise<void> => {
     log("stops");
     // VIP first, and leadership to another box; then nobody else needs us.
     await cluster.core.stop();
+    agreement.stop();
     await leader.stop();
+    deliveries.stop();
     await api.stop();
     await fencing.stop();
     await hosts?.stop();
-    await cluster.state.close();
+    await cluster.stop();
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.on(signal, () => {
-      setTimeout(() => process.exit(1), STOP_TIMEOUT_MS);
-      stop().then(
-        () => process.exit(0),
-        (error: unknown) => end(errorChain(error), ""),
-      );
-    });
+  leave = (code) => {
+    setTimeout(() => process.exit(code === 0 ? 1 : code), STOP_TIMEOUT_MS);
+    stop().then(
+      () => process.exit(code),
+      (error: unknown) => end(errorChain(error), ""),
+    );
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => leave(0));
   checkIn.started();
 }
 
@@ -136,9 +166,13 @@ async function main(): Promise<void> {
 interface Listening {
   readonly api: Api;
   readonly leader: LeaderParts;
+  readonly agreement: Agreement;
   readonly hooks: RaftHooks;
 }
 const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
+
+/** Stops all parts in order and ends with this code. */
+let leave: (code: number) => void = (code) => process.exit(code);
 
 /** Where the reason of an end is written: the log too, once it is open. */
 let say: (text: string) => void = (text) => console.error(text);

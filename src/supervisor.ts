@@ -7,9 +7,13 @@
  * - do anything that grows: lines, connections and logs are bounded,
  * - pet because it is alive: it pets because main checked in, or because there is still hope that a restart helps.
  *
- * Main's end with EXIT_NEEDS_PERSON is no reason for a reset. The recovery console, the second child, is not here yet.
+ * Main's end with EXIT_NEEDS_PERSON is no reason for a reset. Consoles and the front panel, children as box.conf
+ * names them, are none either.
  */
+import { basename } from "node:path";
 import { errorChain } from "./base/error.ts";
+import { readConsoleLines } from "./parts/console-lines.ts";
+import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
 import { supervise } from "./parts/supervision.ts";
 import { readWatchdogConfig } from "./parts/watchdog-config.ts";
@@ -29,6 +33,16 @@ try {
     lock: `${paths.run}/supervisor.lock`,
     log: `${paths.log}/supervisor.log`,
     resetReason: `${paths.data}/reset-reason`,
+    attendants: [
+      ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
+        name: `console ${basename(device)}`,
+        command: [process.execPath, `${import.meta.dir}/console.ts`, device, String(baudRate)],
+        environment: {},
+      })),
+      ...(readPanelSetting(paths.onedConf, paths.boxConf) === undefined
+        ? []
+        : [{ name: "panel", command: [process.execPath, `${import.meta.dir}/panel.ts`], environment: {} }]),
+    ],
   });
 } catch (error) {
   console.error(errorChain(error));

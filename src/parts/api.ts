@@ -8,8 +8,9 @@ import { FENCE_METHODS } from "../fence/commands.ts";
 import type { Method, RaftNumbers, Samples } from "../one/method.ts";
 import { ONE_METHODS } from "../one/methods.ts";
 import type { BoxRole, Cluster } from "./cluster.ts";
-import { removeMember } from "./removal.ts";
+import { type HandOverPorts, removeMember } from "./removal.ts";
 import type { Seal } from "./seal.ts";
+import { type ResetPorts, resetMember } from "./server-reset.ts";
 
 /** A forwarded call may wait for an election on the other side, ms. */
 const FORWARD_TIMEOUT_MS = 8000;
@@ -36,7 +37,11 @@ export class Api {
     this.#cluster = cluster;
     const ports: ApiPorts = {
       query: (sql, values) => cluster.state.readRows(sql, values),
-      propose: (entry) => cluster.proposeEntry(entry),
+      propose: async (entry) => {
+        cluster.fitness.admit();
+        cluster.stateWatch.admit();
+        return cluster.proposeEntry(entry);
+      },
       outcomeOf: (requestId) => cluster.state.outcomeOf(requestId),
       appliedIndex: () => cluster.state.appliedIndex,
       onApplied: (listener) => cluster.state.onApplied(listener),
@@ -50,6 +55,7 @@ export class Api {
       membership: {
         cannotAdd: (endpoint, isFirst) => (isFirst ? notThisBox(config, endpoint) : undefined),
         remove: (serverId) => this.#remove(serverId),
+        reset: (serverId) => resetMember(resetPorts(cluster), serverId),
         joinToken: (serverId) => cluster.joinHost.createToken(serverId),
       },
       samples: options.samples,
@@ -77,11 +83,10 @@ export class Api {
     try {
       return await removeMember(
         {
-          self: cluster.identity.raftId,
-          members: () => cluster.membership().members,
-          leads: () => cluster.role().role === "leader",
+          ...handOverPorts(cluster),
+          voters: () => cluster.membership().voters,
+          answeredAgoMs: async () => (await cluster.core.status()).cluster.answeredAgoMs,
           change: (change) => cluster.core.changeMembership(change),
-          transfer: () => cluster.core.transfer(),
         },
         serverId,
       );
@@ -89,6 +94,26 @@ export class Api {
       return errorChain(error);
     }
   }
+}
+
+/** For whatever moves leadership. */
+export function handOverPorts(cluster: Cluster): HandOverPorts {
+  return {
+    self: cluster.identity.raftId,
+    members: () => cluster.membership().members,
+    leads: () => cluster.role().role === "leader",
+    leader: () => cluster.role().leader,
+    transfer: (to) => cluster.core.transfer(to),
+  };
+}
+
+function resetPorts(cluster: Cluster): ResetPorts {
+  return {
+    self: cluster.identity.raftId,
+    members: () => cluster.membership().members,
+    reachable: async () => (await cluster.core.status()).cluster.reachable,
+    send: (raftId) => cluster.snapshots.needed([raftId], true),
+  };
 }
 
 function roleView(cluster: Cluster): RoleView {

@@ -1,7 +1,11 @@
+import type { Announced, Announcement } from "../cluster/announcement.ts";
 import type { JoinRequest } from "../cluster/hello.ts";
 import type { ClusterId, Identity } from "../cluster/identity.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
+import type { PurgeLimits } from "../cluster/purge-policy.ts";
+import type { StandDownOrder } from "../cluster/refusal.ts";
 import type { LogEntry, MembershipChange, Timings } from "../raft/types.ts";
+import type { MembershipRecord } from "../store/log/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
 import type { Bootstrap } from "./start-membership.ts";
 
@@ -11,17 +15,23 @@ export interface CoreConfig {
   readonly identity: Identity;
   readonly cluster: ClusterId;
   readonly nonce: string;
+  /** In force, as far as this box knows; {@link ToCore} tells of changes. */
   readonly timings: Timings;
+  /** The feature level in force, likewise. */
+  readonly level: number;
+  readonly announcement: Announcement;
   readonly listen: { readonly host: string; readonly port: number };
   readonly localAddress: string | undefined;
   /** The founding membership of a new cluster, or what the leader told a joiner; for an empty log only. */
   readonly bootstrap: Bootstrap | undefined;
+  /** A new generation begins: whatever the log says, its membership is this box alone from now on (generation.ts). */
+  readonly isAlone: boolean;
   /** What the state database has applied. */
   readonly applied: number;
   readonly vip: VipConfig;
   /** Where the API answers on this box; asked about once a quarter second. */
   readonly apiUrl: string;
-  /** Two float64: the instant (CLOCK_MONOTONIC_RAW ms) at which the lease ends; spare. */
+  /** Two float64: the instant (CLOCK_MONOTONIC_RAW ms) at which the lease ends; how long the log takes lately, ms. */
   readonly lease: SharedArrayBuffer;
 }
 
@@ -30,7 +40,13 @@ export interface VipConfig {
   /** Interfaces on which power commands may leave under a live lease only. */
   readonly powerInterfaces: readonly string[];
   readonly conflict: "release" | "defend";
-  readonly isFast: boolean;
+}
+
+/** What the log knows of one index. */
+export interface LogAt {
+  readonly firstIndex: number;
+  /** In force at the index; undefined when it is not known. */
+  readonly membership: MembershipRecord | undefined;
 }
 
 /** From the work thread to the core thread. */
@@ -47,9 +63,17 @@ export type ToCore =
       readonly body: Uint8Array;
     }
   | { readonly kind: "side"; readonly payload: Uint8Array }
+  | { readonly kind: "takes-entries"; readonly takes: boolean }
   | { readonly kind: "change-membership"; readonly id: number; readonly change: MembershipChange }
   | { readonly kind: "transfer"; readonly id: number; readonly to: string | undefined }
   | { readonly kind: "status"; readonly id: number }
+  | { readonly kind: "snapshot-frame"; readonly to: string; readonly payload: Uint8Array; readonly isChunk: boolean }
+  | { readonly kind: "report-snapshot"; readonly to: string; readonly ok: boolean }
+  | { readonly kind: "purge"; readonly limits: PurgeLimits }
+  /** Answered by `log-at`. */
+  | { readonly kind: "log-at"; readonly id: number; readonly index: number }
+  | { readonly kind: "level"; readonly level: number }
+  | { readonly kind: "timings"; readonly timings: Timings }
   | {
       readonly kind: "join-answer";
       readonly id: number;
@@ -83,9 +107,17 @@ export type FromCore =
       readonly kind: "status";
       readonly id: number;
       readonly cluster: ClusterStatus;
+      readonly announced: Announced;
       readonly vip: HolderStatus | undefined;
     }
   | { readonly kind: "join"; readonly id: number; readonly request: JoinRequest }
+  | { readonly kind: "snapshot-needed"; readonly to: readonly string[] }
+  | { readonly kind: "snapshot-frame"; readonly from: string; readonly payload: Uint8Array }
+  | { readonly kind: "log-at"; readonly id: number; readonly at: LogAt }
   | { readonly kind: "alive" }
+  /** Before anything else: the log begins after what the state has applied. */
+  | { readonly kind: "state-lost"; readonly firstIndex: number }
+  /** The core has let go of VIP and lease; the work thread puts it on record and ends the process. */
+  | { readonly kind: "stand-down"; readonly order: StandDownOrder }
   | { readonly kind: "stopped" }
   | { readonly kind: "log"; readonly text: string };

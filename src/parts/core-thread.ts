@@ -4,22 +4,28 @@
  */
 import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
+import type { Announced } from "../cluster/announcement.ts";
+import { ClockWatch } from "../cluster/clock-watch.ts";
+import { DurableDelay } from "../cluster/fitness/durable-delay.ts";
 import type { JoinRequest } from "../cluster/hello.ts";
-import { leaseDurationMs } from "../cluster/lease.ts";
 import { Peers } from "../cluster/peers.ts";
 import { Pump } from "../cluster/pump.ts";
+import type { StandDownOrder } from "../cluster/refusal.ts";
+import { isFast } from "../config/timings.ts";
+import { createSteeringReader } from "../linux/adjtimex.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
 import { createNode } from "../raft/node.ts";
-import { INITIAL_HARD_STATE, type LogEntry, type LogReader } from "../raft/types.ts";
+import { INITIAL_HARD_STATE, type LogEntry, type LogReader, type Timings } from "../raft/types.ts";
 import { openLog } from "../store/log/log.ts";
 import type { Log } from "../store/log/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
-import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
+import { beginLife } from "./boot-credit.ts";
+import type { CoreConfig, FromCore, LogAt, ToCore } from "./core-messages.ts";
 import { createGate } from "./gate.ts";
 import { createSideAge } from "./side-age.ts";
-import { startMembership } from "./start-membership.ts";
+import { aloneMembership, startMembership } from "./start-membership.ts";
 
 declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void) | null };
 
@@ -35,13 +41,18 @@ function post(message: FromCore): void {
 }
 
 const clock = createClock();
+const clockWatch = new ClockWatch({
+  ...{ steering: createSteeringReader(), steered: () => clock.monotonic(), raw: () => clock.monotonicRaw() },
+});
 /** How old this box's verdicts are: when its work thread stands still, they are not said any more. */
 const side = createSideAge(() => clock.monotonicRaw());
 let pump: Pump | undefined;
+let logAt: ((index: number) => LogAt) | undefined;
 let stopAll: (() => Promise<void>) | undefined;
 let releaseAll: (() => void) | undefined;
 const joins = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
 let nextJoin = 1;
+let isStoodDown = false;
 
 self.onmessage = (event) => {
   const message = event.data;
@@ -58,6 +69,17 @@ self.onmessage = (event) => {
 function fatal(error: unknown): void {
   releaseAll?.();
   post({ kind: "fatal", message: errorChain(error), code: error instanceof CodedError ? error.code : "" });
+}
+
+/**
+ * VIP and lease go at once and for good. Who belongs to another generation is silent from here on; who was removed counts
+ * for nothing any more, and still hears the answer to the call that removed it. Several members say the same.
+ */
+function standDown(order: StandDownOrder): void {
+  releaseAll?.();
+  if (order.kind === "generation") pump?.halt();
+  if (!isStoodDown) post({ kind: "stand-down", order });
+  isStoodDown = true;
 }
 
 function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop" }>): void {
@@ -78,6 +100,9 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
       side.renewed();
       running.setSide(message.payload);
       return;
+    case "takes-entries":
+      running.setTakesEntries(message.takes);
+      return;
     case "change-membership":
       post({ kind: "answer", id: message.id, value: running.proposeMembership(message.change) });
       return;
@@ -85,7 +110,26 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
       post({ kind: "answer", id: message.id, value: running.transfer(message.to) });
       return;
     case "status":
-      post({ kind: "status", id: message.id, cluster: running.status(), vip: vipStatus?.() });
+      post({ kind: "status", id: message.id, cluster: running.status(), vip: vipStatus?.(), announced: announced() });
+      return;
+    case "level":
+      setLevel(message.level);
+      return;
+    case "timings":
+      setTimings(message.timings);
+      return;
+    case "snapshot-frame":
+      // What does not leave is asked for again.
+      running.sendSnapshot(message.to, message.payload, message.isChunk);
+      return;
+    case "report-snapshot":
+      running.reportSnapshot(message.to, message.ok);
+      return;
+    case "purge":
+      running.purge(message.limits);
+      return;
+    case "log-at":
+      if (logAt !== undefined) post({ kind: "log-at", id: message.id, at: logAt(message.index) });
       return;
     case "join-answer": {
       const join = joins.get(message.id);
@@ -98,12 +142,14 @@ function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop"
 }
 
 let vipStatus: (() => HolderStatus) | undefined;
+let announced: () => Announced = () => new Map();
+let setLevel: (level: number) => void = () => undefined;
+let setTimings: (timings: Timings) => void = () => undefined;
 
 async function start(config: CoreConfig): Promise<void> {
   // Ahead of the work thread when both want the processor: a heartbeat must not wait for a page of HTML.
   setThreadPriority(-10);
   const now = (): number => clock.monotonicRaw();
-  const profile = config.vip.isFast ? "fast" : "default";
   const until = new Float64Array(config.lease);
   const { log, recovered } = await openLog(`${config.dataDirectory}/log`, {
     onPoison: (error) => fatal(error),
@@ -111,23 +157,29 @@ async function start(config: CoreConfig): Promise<void> {
   if (recovered.damage.kind === "corrupt")
     throw new CodedError(
       "log-damaged",
-      `The log is damaged (${recovered.damage.reason}, segment ${recovered.damage.segment}, offset ${recovered.damage.offset}): this box must not vote. Wipe /var/lib/one and join again with a new token`,
+      `The log is damaged (${recovered.damage.reason}, segment ${recovered.damage.segment}, offset ${recovered.damage.offset}): this box must not vote`,
     );
   if (recovered.lastIndex < config.applied)
     throw new CodedError(
       "log-lost",
       `The log ends at ${recovered.lastIndex}, but ${config.applied} is applied: the log was lost or replaced`,
     );
+  // The log is whole, so this box votes and acknowledges by it; its state comes from the leader's snapshot.
+  const applied = Math.max(config.applied, recovered.firstIndex - 1);
+  if (applied > config.applied) post({ kind: "state-lost", firstIndex: recovered.firstIndex });
 
-  const membership = startMembership(recovered, config.bootstrap);
-  if (recovered.membership === undefined) {
+  const former = startMembership(recovered, config.bootstrap);
+  const membership = config.isAlone ? aloneMembership(former, config.identity.raftId, recovered.lastIndex) : former;
+  // All that a box has which goes on alone is committed: it is the quorum of its membership.
+  const commit = config.isAlone ? recovered.lastIndex : recovered.commit;
+  if (recovered.membership === undefined || config.isAlone) {
     const record = { index: membership.index, bytes: encodeMembership(membership.value) };
-    await log.append({ entries: [], membership: record, commit: 0 });
+    await log.append({ entries: [], membership: record, commit });
   }
   const hardState = recovered.hardState ?? INITIAL_HARD_STATE;
   let offered = "";
   const gate = createGate(config.vip, {
-    leaseMs: leaseDurationMs(config.timings.promiseMs),
+    isFast: isFast(config.timings),
     transferLeadership: (why) => {
       const obstacle = pump?.transfer();
       const text =
@@ -150,7 +202,8 @@ async function start(config: CoreConfig): Promise<void> {
       identity: config.identity,
       cluster: config.cluster,
       nonce: config.nonce,
-      featureLevel: 1,
+      announcement: config.announcement,
+      level: config.level,
       listen: config.listen,
       localAddress: config.localAddress,
     },
@@ -158,37 +211,47 @@ async function start(config: CoreConfig): Promise<void> {
       frame: (from, type, payload) => pump?.receive(from, type, payload),
       drained: () => pump?.drain(),
       unreachable: (raftId) => pump?.unreachable(raftId),
-      higherGeneration: (cluster) =>
-        fatal(
-          new CodedError(
-            "stood-down",
-            `Generation ${cluster.generation} of this cluster is in force: this box stands down and must join again`,
-          ),
-        ),
+      standDown,
       join,
       log: (text) => post({ kind: "log", text }),
     },
   );
+  announced = () => peers.announced();
+  setLevel = (level) => peers.setLevel(level);
   await peers.listen();
   const node = createNode({
     id: config.identity.raftId,
     membership: membership.value,
     membershipIndex: membership.index,
     log: readerOf(log),
-    hardState: { ...hardState, commit: Math.max(hardState.commit, recovered.commit) },
-    applied: config.applied,
+    hardState: { ...hardState, commit: Math.max(hardState.commit, commit) },
+    applied,
     random: createPrng(crypto.getRandomValues(new Uint32Array(1))[0] ?? 1),
+    startupPromiseMs: beginLife(config.dataDirectory, hardState.promiseMs, clock),
     options: { timings: config.timings },
   });
+  const delay = new DurableDelay();
   const running = new Pump(
     {
       self: config.identity.raftId,
       node,
-      log: { append: (record, done) => void log.append(record).then(() => done(), done) },
+      log: {
+        append: (record, done) => {
+          delay.begun(now());
+          log.append(record).then(() => {
+            delay.ended(now());
+            done();
+          }, done);
+        },
+        purgeTo: (index) => log.purgeTo(index),
+        firstIndex: () => log.firstIndex(),
+        sizeBytes: () => log.sizeBytes(),
+      },
       peers,
       gate,
       now,
       promiseMs: config.timings.promiseMs,
+      clockObstacle: () => clockWatch.obstacle(),
       publishLease: (instant) => {
         until[0] = instant;
       },
@@ -198,26 +261,47 @@ async function start(config: CoreConfig): Promise<void> {
         role: (news) => post({ kind: "role", news }),
         refused: (requestIds, why) => post({ kind: "refused", requestIds, why }),
         membership: (value) => post({ kind: "membership", membership: value }),
+        removed: (index) => standDown({ kind: "removed", index }),
         side: (from, payload) => post({ kind: "side", from, payload, at: now() }),
         request: (from, id, body) => post({ kind: "request", from, id, body }),
         response: (from, id, ok, body) => post({ kind: "response", from, id, ok, body }),
+        snapshotNeeded: (to) => post({ kind: "snapshot-needed", to }),
+        snapshot: (from, payload) => post({ kind: "snapshot-frame", from, payload }),
         log: (text) => post({ kind: "log", text }),
       },
     },
-    { membership, commit: recovered.commit, applied: config.applied },
+    { membership, commit, applied },
   );
   pump = running;
-  const ticker = setInterval(() => {
-    if (side.isOver()) running.setSide(new Uint8Array(0));
-    running.tick();
-  }, TICK_MS[profile]);
-  const prober = setInterval(() => {
-    probeApi(config.apiUrl).then((isAnswered) => {
-      if (isAnswered) gate.apiAnswered();
-    }, fatal);
-  }, API_PROBE_MS[profile]);
+  logAt = (index) => ({ firstIndex: log.firstIndex(), membership: log.membershipAt(index) });
+  let ticker: ReturnType<typeof setInterval> | undefined;
+  let prober: ReturnType<typeof setInterval> | undefined;
+  const keepPace = (timings: Timings): void => {
+    const profile = isFast(timings) ? "fast" : "default";
+    clearInterval(ticker);
+    clearInterval(prober);
+    ticker = setInterval(() => {
+      if (side.isOver()) running.setSide(new Uint8Array(0));
+      until[1] = delay.read(now());
+      running.tick();
+    }, TICK_MS[profile]);
+    prober = setInterval(() => {
+      probeApi(config.apiUrl).then((isAnswered) => {
+        if (isAnswered) gate.apiAnswered();
+      }, fatal);
+    }, API_PROBE_MS[profile]);
+  };
+  keepPace(config.timings);
+  setTimings = (timings) => {
+    if (isLeaving) return;
+    keepPace(timings);
+    gate.setFast(isFast(timings));
+    running.setTimings(timings);
+  };
+  let isLeaving = false;
   const alive = setInterval(() => post({ kind: "alive" }), 500);
   stopAll = async () => {
+    isLeaving = true;
     clearInterval(prober);
     clearInterval(alive);
     running.leave();

@@ -1,13 +1,16 @@
 import type { Outcome } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
+import type { Announced } from "../cluster/announcement.ts";
 import { Calls } from "../cluster/forward.ts";
 import type { JoinRequest } from "../cluster/hello.ts";
 import type { ClusterStatus, MembershipAt, Proposal, RoleNews } from "../cluster/ports.ts";
 import { Proposals } from "../cluster/propose.ts";
+import type { PurgeLimits } from "../cluster/purge-policy.ts";
+import type { StandDownOrder } from "../cluster/refusal.ts";
 import { createClock } from "../linux/clock.ts";
-import type { LogEntry, MembershipChange } from "../raft/types.ts";
+import type { LogEntry, MembershipChange, Timings } from "../raft/types.ts";
 import type { HolderStatus } from "../vip/driver.ts";
-import type { CoreConfig, FromCore, ToCore } from "./core-messages.ts";
+import type { CoreConfig, FromCore, LogAt, ToCore } from "./core-messages.ts";
 
 /** What the work thread does on the core's word. */
 export interface CoreEvents {
@@ -18,10 +21,25 @@ export interface CoreEvents {
   side(from: string, payload: Uint8Array, ageMs: number): void;
   request(from: string, body: Uint8Array): Promise<Uint8Array>;
   join(request: JoinRequest): Promise<unknown>;
+  /** Boxes that the log cannot serve any more. */
+  snapshotNeeded(to: readonly string[]): void;
+  snapshotFrame(from: string, payload: Uint8Array): void;
   alive(): void;
+  /** The log begins at `firstIndex`, after what the state has applied. */
+  stateLost(firstIndex: number): void;
+  /** This box must stop for good; VIP and lease are gone already. */
+  standDown(order: StandDownOrder): void;
   /** `code` as in CodedError, "" for other errors. */
   fatal(message: string, code: string): void;
   log(text: string): void;
+}
+
+/** What the core says of itself. */
+export interface CoreStatus {
+  readonly cluster: ClusterStatus;
+  readonly vip: HolderStatus | undefined;
+  /** Members that this box hears now, itself included. */
+  readonly announced: Announced;
 }
 
 /** The work thread's end of the core thread: proposals, calls to other boxes, status, the lease. */
@@ -31,10 +49,11 @@ export class Core {
   readonly #worker: Worker;
   readonly #events: CoreEvents;
   readonly #answers = new Map<number, (value: string | undefined) => void>();
-  readonly #statuses = new Map<number, (value: { cluster: ClusterStatus; vip: HolderStatus | undefined }) => void>();
+  readonly #statuses = new Map<number, (value: CoreStatus) => void>();
   readonly #lease = new SharedArrayBuffer(16);
-  readonly #leaseUntil = new Float64Array(this.#lease);
+  readonly #shared = new Float64Array(this.#lease);
   readonly #clock = createClock();
+  readonly #logQuestions = new Map<number, (at: LogAt) => void>();
   #nextId = 1;
   #isStopped = false;
   #started: (() => void) | undefined;
@@ -62,11 +81,31 @@ export class Core {
 
   /** ms of leader lease left; 0 without. Read from memory that the core writes: as fresh as in the core itself. */
   leaseRemainingMs(): number {
-    return Math.max(0, (this.#leaseUntil[0] ?? 0) - this.#clock.monotonicRaw());
+    return Math.max(0, (this.#shared[0] ?? 0) - this.#clock.monotonicRaw());
+  }
+
+  /** How long the log has taken lately to make an append durable, ms; 0 when nothing was written. */
+  durableDelayMs(): number {
+    return this.#shared[1] ?? 0;
+  }
+
+  /** False: this box's disk is full, it acknowledges no writes as a follower. */
+  setTakesEntries(takes: boolean): void {
+    this.#post({ kind: "takes-entries", takes });
   }
 
   applied(index: number): void {
     this.#post({ kind: "applied", index });
+  }
+
+  /** A feature level is in force: who does not know it is refused from now on. */
+  setLevel(level: number): void {
+    this.#post({ kind: "level", level });
+  }
+
+  /** Timings are in force: the entry that carries them is applied here. */
+  setTimings({ electionTimeoutMs, heartbeatMs, promiseMs, retryMs }: Timings): void {
+    this.#post({ kind: "timings", timings: { electionTimeoutMs, heartbeatMs, promiseMs, retryMs } });
   }
 
   /** Verdicts that ride with this box's heartbeat answers. */
@@ -84,11 +123,32 @@ export class Core {
     return this.#ask((id) => ({ kind: "transfer", id, to }));
   }
 
-  status(): Promise<{ cluster: ClusterStatus; vip: HolderStatus | undefined }> {
+  status(): Promise<CoreStatus> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
       this.#statuses.set(id, resolve);
       this.#post({ kind: "status", id });
+    });
+  }
+
+  sendSnapshotFrame(to: string, payload: Uint8Array, isChunk: boolean): void {
+    this.#post({ kind: "snapshot-frame", to, payload, isChunk });
+  }
+
+  reportSnapshot(to: string, ok: boolean): void {
+    this.#post({ kind: "report-snapshot", to, ok });
+  }
+
+  purge(limits: PurgeLimits): void {
+    this.#post({ kind: "purge", limits });
+  }
+
+  /** What the log knows of `index`. Never answered by a core that ends. */
+  logAt(index: number): Promise<LogAt> {
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#logQuestions.set(id, resolve);
+      this.#post({ kind: "log-at", id, index });
     });
   }
 
@@ -176,7 +236,7 @@ export class Core {
         this.#answers.delete(message.id);
         return;
       case "status":
-        this.#statuses.get(message.id)?.({ cluster: message.cluster, vip: message.vip });
+        this.#statuses.get(message.id)?.(message);
         this.#statuses.delete(message.id);
         return;
       case "join":
@@ -190,6 +250,22 @@ export class Core {
               refusal: error instanceof Error ? error.message : String(error),
             }),
         );
+        return;
+      case "stand-down":
+        this.#events.standDown(message.order);
+        return;
+      case "snapshot-needed":
+        this.#events.snapshotNeeded(message.to);
+        return;
+      case "snapshot-frame":
+        this.#events.snapshotFrame(message.from, message.payload);
+        return;
+      case "log-at":
+        this.#logQuestions.get(message.id)?.(message.at);
+        this.#logQuestions.delete(message.id);
+        return;
+      case "state-lost":
+        this.#events.stateLost(message.firstIndex);
         return;
       case "alive":
         this.#events.alive();

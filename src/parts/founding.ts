@@ -2,13 +2,16 @@ import { createHash, randomBytes } from "node:crypto";
 import { CodedError } from "../base/error.ts";
 import { joinTokenSchema } from "../cluster/join-token.ts";
 import { fenceSchema } from "../fence/record.ts";
+import { consoleRecordSchema } from "../one/console-record.ts";
 import { foundingEntries } from "../one/founding.ts";
+import { generationSchema } from "../one/generation.ts";
 import { vmhaSchema } from "../vmha/record.ts";
 import type { Cluster } from "./cluster.ts";
 import { readCredentials, writeCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 import type { Seal } from "./seal.ts";
 import { newSshKey, secretsSchema } from "./secrets.ts";
+import { timingsSchema } from "./timings.ts";
 
 /**
  * Gives a new cluster its schema and first objects; does nothing when it has them. Runs on the ready leader; the request
@@ -23,7 +26,16 @@ export async function found(cluster: Cluster, seal: Seal, log: (text: string) =>
     oneadminPasswordHash: sha256(password.text),
     serveradminPasswordHash: sha256(randomBytes(24).toString("hex")),
     now: Date.now(),
-    schema: [...fenceSchema, ...vmhaSchema, ...joinTokenSchema, ...secretsSchema, newSshKey(seal)],
+    schema: [
+      ...fenceSchema,
+      ...vmhaSchema,
+      ...joinTokenSchema,
+      ...consoleRecordSchema,
+      ...generationSchema,
+      ...secretsSchema,
+      ...timingsSchema,
+      newSshKey(seal),
+    ],
   });
   for (const entry of entries) {
     const outcome = await cluster.proposeEntry(entry);

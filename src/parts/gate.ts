@@ -22,11 +22,14 @@ const API_DEAD_MS = 2000;
 export interface Gate extends LeaseGate {
   apiAnswered(): void;
   status(): HolderStatus;
+  /** The timings in force have changed. */
+  setFast(isFast: boolean): void;
   stop(): void;
 }
 
 export interface GateOptions {
-  readonly leaseMs: number;
+  /** The timings in force are the fast profile's, or near it. */
+  readonly isFast: boolean;
   transferLeadership(why: string): void;
   log(text: string): void;
 }
@@ -39,18 +42,19 @@ export function createGate(config: VipConfig, options: GateOptions): Gate {
     // The gate is shut for them all the same; a readiness check that is given one of them by chance only fails once.
     options.log(errorChain(error));
   }
-  return createHolder(
+  const apiFreshMs = (isFast: boolean): number => (isFast ? API_FRESH_MS.fast : API_FRESH_MS.default);
+  const holder = createHolder(
     {
       vips: config.vips,
       powerInterfaces: config.powerInterfaces,
-      leaseMs: options.leaseMs,
       conflict: config.conflict,
       announceIntervalMs: ANNOUNCE_INTERVAL_MS,
-      apiFreshMs: config.isFast ? API_FRESH_MS.fast : API_FRESH_MS.default,
+      apiFreshMs: apiFreshMs(options.isFast),
       apiDeadMs: API_DEAD_MS,
     },
     linuxPorts((code, text) => options.log(`${code}: ${text}`), options.transferLeadership),
   );
+  return { ...holder, setFast: (isFast) => holder.setApiFresh(apiFreshMs(isFast)) };
 }
 
 /** The holder's ports on the kernel of this process's network namespace. */

@@ -4,29 +4,26 @@ import type { Change } from "../base/entry.ts";
 import { CodedError, errorChain } from "../base/error.ts";
 import { createPrng } from "../base/prng.ts";
 import type { Config } from "../config/config.ts";
-import { notBeingFenced } from "../fence/record.ts";
 import { readStorageBeat, restartLibvirtd } from "../hypervisor/commands.ts";
 import { HostConnection } from "../hypervisor/connection.ts";
 import { HypervisorDriver } from "../hypervisor/driver.ts";
 import { createHandshakeGate } from "../hypervisor/handshake-gate.ts";
 import type { HeldDomain } from "../hypervisor/planner.ts";
-import type { Fact, HostSignal } from "../hypervisor/ports.ts";
+import type { HostSignal } from "../hypervisor/ports.ts";
 import { MonitorDriver } from "../monitor/driver.ts";
 import { DEFAULT_LIMITS } from "../monitor/machine.ts";
 import type { HostLevel } from "../monitor/ports.ts";
 import { getText, parseStored } from "../one/attributes.ts";
 import { statement } from "../one/change.ts";
-import { allHosts, type HostRow, hostById } from "../one/host/row.ts";
-import { HOST_STATE } from "../one/host/states.ts";
-import { hostFacts, hostMonitored } from "../one/host/transitions.ts";
+import { allHosts, type HostRow } from "../one/host/row.ts";
 import type { Query } from "../one/query.ts";
-import { vmById } from "../one/vm/row.ts";
 import type { Cluster } from "./cluster.ts";
 import { domainSpec } from "./domain-spec.ts";
-import { admittedBootId, factsOf, hostUuid, noteLine, stepFor, type Told, toldNothing } from "./host-facts.ts";
+import { admittedBootId, hostUuid, noteLine, type Told, toldNothing } from "./host-facts.ts";
+import { HostRecord } from "./host-record.ts";
 import { HostRows } from "./host-rows.ts";
 import { pinHostKey, readHostKey } from "./secrets.ts";
-import { type BmcLine, encodeSideReport } from "./side-report.ts";
+import { type BmcLine, CHECKS_MAX, encodeSideReport, toldCheck } from "./side-report.ts";
 
 /** Where hosts have the shared datastores. */
 const DATASTORES = "/var/lib/one/datastores";
@@ -70,6 +67,7 @@ export class Hosts {
   readonly #prng = createPrng(crypto.getRandomValues(new Uint32Array(1))[0] ?? 1);
   readonly #boxId = `box-${randomUUID().slice(0, 8)}`;
   readonly #rows: HostRows;
+  readonly #record: HostRecord;
   #driver: HypervisorDriver | undefined;
   /** Drivers of earlier leaderships whose last commands have not ended yet. */
   readonly #ending = new Set<Promise<void>>();
@@ -78,6 +76,7 @@ export class Hosts {
 
   constructor(ports: HostsPorts) {
     this.#ports = ports;
+    this.#record = new HostRecord(ports.cluster, ports.log);
     this.#rows = new HostRows({
       read: (query) => this.#read(query),
       loaded: async (tags) => {
@@ -116,7 +115,9 @@ export class Hosts {
     await this.#loadHosts();
     this.monitor.start();
     this.#payloads = setInterval(() => {
-      const report = { verdicts: this.monitor.payload(), bmcs: this.#ports.bmcs() };
+      const { fitness, state } = this.#ports.cluster;
+      const own = { fitness: fitness.own(), checks: state.checks().slice(-CHECKS_MAX).map(toldCheck) };
+      const report = { ...own, verdicts: this.monitor.payload(), bmcs: this.#ports.bmcs() };
       this.#ports.cluster.core.setSide(encodeSideReport(report));
     }, PAYLOAD_INTERVAL_MS);
   }
@@ -151,7 +152,9 @@ export class Hosts {
         refuseStart: (vmId, hostId, epoch) => this.#refuseAny() ?? this.#rows.refuseStart(vmId, hostId, epoch),
       },
       reports: {
-        fact: (fact) => this.#fact(fact),
+        fact: async (fact) => {
+          if (await this.#record.fact(fact)) this.#driver?.forget(fact.hostId, fact.vmId);
+        },
         // A pass of an earlier leadership may end late: it admits nothing.
         hostReturned: async (hostId, bootId, domains) =>
           this.#driver === driver && (await this.#hostReturned(hostId, bootId, domains)),
@@ -234,50 +237,13 @@ export class Hosts {
     return undefined;
   }
 
-  /** A fact of the hypervisor becomes the VM's next step, if the record still speaks of that start on that host. */
-  async #fact(fact: Fact): Promise<void> {
-    const vm = await this.#one(vmById(fact.vmId));
-    if (fact.kind === "stray-destroyed") {
-      this.#ports.log(`host ${fact.hostId}: VM ${fact.vmId} must not run there and was destroyed: ${fact.reason}`);
-      return;
-    }
-    if (vm === undefined || vm.host_id !== fact.hostId || vm.seq !== fact.epoch) return;
-    const step = stepFor(fact, vm, Math.floor(Date.now() / 1000));
-    if (step === undefined) return;
-    if (!step.ok) {
-      this.#ports.log(`VM ${vm.id}: ${step.why}`);
-      return;
-    }
-    const outcome = await this.#ports.cluster.propose(`vm.${fact.kind}`, step.change);
-    if (outcome.kind === "done" && fact.kind !== "running") this.#driver?.forget(fact.hostId, fact.vmId);
-    // Rejected: the row changed meanwhile, and the same fact will be said again against the new row.
-    if (outcome.kind !== "done" && outcome.kind !== "rejected")
-      throw new CodedError("unknown", `The step of VM ${vm.id} is ${outcome.kind}`);
-  }
-
-  /** Admits a host to new starts: it is heard, has shown its domains, and no fencing of it is open. */
+  /** A host that came back takes new starts once it has shown its domains, and no fencing of it is open. */
   async #hostReturned(hostId: number, bootId: string, domains: readonly HeldDomain[]): Promise<boolean> {
     const known = this.#known.get(hostId);
-    const row = await this.#one(hostById(hostId));
-    if (known === undefined || row === undefined) return false;
+    if (known === undefined) return false;
     known.told.bootId = bootId;
     known.domains = domains.map((domain) => domain.vmId);
-    if (this.#rows.isFenced(hostId)) return false;
-    const facts = factsOf(known.told);
-    if (facts === undefined) return false;
-    if (row.state !== HOST_STATE.init && row.state !== HOST_STATE.error) {
-      // Its boot is among the facts: it is put to use only when every later leader will know under which boot.
-      const hasNews = row.total_cpu !== facts.totalCpu || row.facts !== facts.facts;
-      if (hasNews && !(await this.#propose("host.facts", hostFacts(row, facts)))) return false;
-      return row.state === HOST_STATE.monitored || row.state === HOST_STATE.disabled;
-    }
-    const step = hostMonitored(row, facts);
-    if (!step.ok) return false;
-    return this.#propose("host.monitored", { ...step.change, guards: [...step.change.guards, notBeingFenced(hostId)] });
-  }
-
-  async #propose(kind: string, change: Change): Promise<boolean> {
-    return (await this.#ports.cluster.propose(kind, change)).kind === "done";
+    return !this.#rows.isFenced(hostId) && this.#record.admit(hostId, known.told);
   }
 
   async #loadHosts(): Promise<void> {
@@ -364,10 +330,6 @@ export class Hosts {
     if (uuid === "" || reader === undefined) return undefined;
     const result = await readStorageBeat(reader.connection, DATASTORES, uuid);
     return "beat" in result ? result.beat : undefined;
-  }
-
-  async #one<R>(query: Query<R>): Promise<R | undefined> {
-    return (await this.#read(query))[0];
   }
 
   async #read<R>({ sql, values }: Query<R>): Promise<readonly R[]> {

@@ -1,46 +1,40 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import type { Change, Outcome } from "../base/entry.ts";
-import { errorChain } from "../base/error.ts";
+import { CodedError, errorChain } from "../base/error.ts";
 import { askToJoin } from "../cluster/ask-to-join.ts";
 import { type JoinRequest, PROTOCOL_VERSION } from "../cluster/hello.ts";
-import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
 import {
-  createSecret,
-  decodeJoinToken,
-  encodeJoinToken,
-  findToken,
-  spendToken,
-  storeToken,
-} from "../cluster/join-token.ts";
+  type ClusterId,
+  createIdentity,
+  type Identity,
+  loadIdentity,
+  saveIdentity,
+  writeFileDurably,
+} from "../cluster/identity.ts";
+import { decodeJoinToken } from "../cluster/join-token.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
-import type { Member, MembershipChange } from "../raft/types.ts";
+import { memberOf } from "../raft/membership.ts";
+import type { JoinAnswer } from "./admission.ts";
+import { type Contact, readContacts } from "./contacts.ts";
+import { BUILD, FEATURE_LEVEL } from "./feature-level.ts";
+import { isAccepted } from "./machine-binding.ts";
 import { writeCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
-
-/** What a joiner is told when it is let in. */
-export interface JoinAnswer {
-  readonly membership: MembershipAt;
-  /** cluster.key, base64: seals the secrets of the state. */
-  readonly clusterKey: string;
-  /** The line of root's credentials file on the box that lets us in; undefined when it has none. */
-  readonly oneAuth?: string;
-}
+import { forgetRejoins, mayRejoin, type StandDown, setAside } from "./stand-down.ts";
 
 /** One round of asking all members. */
 const ASK_TIMEOUT_MS = 8000;
 const RETRY_MS = 500;
-/** How long the leader waits for the membership change to be in force. */
-const CHANGE_TIMEOUT_MS = 5000;
-/** Boxes that may ask at once: anybody who reaches the port can ask. */
-const ADMISSIONS_MAX = 8;
-
 export interface JoinerOptions {
   readonly localAddress: string | undefined;
   /** Where this box will listen for peers, `host:port`. */
   readonly peerAddress: string;
+  /** Set for a box that was a member and must not be one any more: its data goes aside when it is let in. */
+  readonly standDown: StandDown | undefined;
   /** Stores the membership that the box starts from, durably. */
   saveBootstrap(membership: MembershipAt): void;
+  /** At each look for a token: what else may have been laid down meanwhile. */
+  look(): void;
   log(text: string): void;
 }
 
@@ -53,17 +47,28 @@ export type JoinFiles = Readonly<Record<"data" | "joinToken" | "clusterKey", str
  */
 export async function joinCluster(options: JoinerOptions): Promise<{ identity: Identity; membership: MembershipAt }> {
   const identity = await draftIdentity(paths);
-  options.log("this box belongs to no cluster yet and waits for a join token (ringfence join TOKEN)");
+  const what = options.standDown?.text ?? "this box belongs to no cluster yet";
+  const waits = mayRejoin(options.standDown)
+    ? "asks to be taken in again"
+    : "waits for a join token (ringfence join TOKEN)";
+  options.log(`${what}: ${waits}`);
   let said = "";
   for (;;) {
-    if (existsSync(paths.joinToken)) {
+    options.look();
+    const hasToken = existsSync(paths.joinToken);
+    if (hasToken || mayRejoin(options.standDown)) {
       try {
-        const token = decodeJoinToken(readFileSync(paths.joinToken, "utf8"));
-        const answer = await askAll(token, identity, options);
+        const answer = hasToken ? await askByToken(identity, options) : await askAgain(identity, options);
         if (answer.oneAuth !== undefined) writeCredentials(answer.oneAuth);
-        const joined = { ...identity, cluster: token.cluster };
+        const joined = { ...identity, cluster: answer.cluster };
+        // Only now: until a cluster takes this box, its former data may be the only copy.
+        if (options.standDown !== undefined) {
+          if (hasToken) forgetRejoins(paths.data, options.standDown);
+          setAside(paths.data);
+        }
         storeMember(paths, joined, answer, options.saveBootstrap);
-        options.log(`joined cluster ${token.cluster.lineage} as server ${token.serverId}`);
+        const self = memberOf(answer.membership.value, identity.raftId);
+        options.log(`joined cluster ${answer.cluster.lineage} as server ${self?.serverId ?? "?"}`);
         return { identity: joined, membership: answer.membership };
       } catch (error) {
         const text = errorChain(error);
@@ -71,6 +76,7 @@ export async function joinCluster(options: JoinerOptions): Promise<{ identity: I
         said = text;
       }
     }
+    if (isAccepted(paths.data)) throw new CodedError("machine-accepted", "This machine was accepted: starts again");
     await Bun.sleep(RETRY_MS);
   }
 }
@@ -115,33 +121,57 @@ function draftDirectory(files: JoinFiles): string {
   return `${files.data}/joining`;
 }
 
+/** The token says whom to ask, and is what lets this box in. */
+function askByToken(identity: Identity, options: JoinerOptions): Promise<JoinAnswer> {
+  const token = decodeJoinToken(readFileSync(paths.joinToken, "utf8"));
+  const { cluster, secret, serverId } = token;
+  return askAll(token.members, identity, { cluster, secret, serverId, identity }, options);
+}
+
+/**
+ * A damaged member asks those that it knew. By its new certificate first: it may be in already, and have lost the
+ * answer; then by the one that it had, which lets it take its own place.
+ */
+async function askAgain(identity: Identity, options: JoinerOptions): Promise<JoinAnswer> {
+  const former = loadIdentity(paths.data);
+  if (former?.cluster == null) throw new Error("this box's identity is damaged too: a token is needed");
+  const members = readContacts(paths.data).filter((member) => member.certificateHash !== former.certificateHash);
+  if (members.length === 0) throw new Error("this box knew no other: a token is needed");
+  const asking = { cluster: former.cluster, secret: "", serverId: -1 };
+  try {
+    return await askAll(members, identity, { ...asking, identity }, options);
+  } catch {
+    // The usual case: nobody knows the new certificate yet. What the second question meets is said.
+    return askAll(members, former, { ...asking, identity }, options);
+  }
+}
+
+/** Asks one after the other, showing the certificate of `shows`. */
 async function askAll(
-  token: ReturnType<typeof decodeJoinToken>,
-  identity: Identity,
+  members: readonly Contact[],
+  shows: Identity,
+  asking: {
+    readonly cluster: ClusterId;
+    readonly secret: string;
+    readonly serverId: number;
+    readonly identity: Identity;
+  },
   options: JoinerOptions,
 ): Promise<JoinAnswer> {
-  const join: JoinRequest = {
-    secret: token.secret,
-    serverId: token.serverId,
-    raftId: identity.raftId,
-    certificateHash: identity.certificateHash,
-    address: options.peerAddress,
-  };
+  const { cluster, secret, serverId, identity } = asking;
+  const { raftId, certificateHash } = identity;
+  const join: JoinRequest = { secret, serverId, raftId, certificateHash, address: options.peerAddress };
   const hello = {
-    protocol: PROTOCOL_VERSION,
-    featureLevel: 1,
-    raftId: identity.raftId,
-    nonce: randomUUID(),
-    channel: "join" as const,
-    cluster: token.cluster,
-    join,
+    ...{ protocol: PROTOCOL_VERSION, featureLevel: FEATURE_LEVEL, build: BUILD },
+    ...{ raftId: shows.raftId, nonce: randomUUID(), channel: "join" as const, cluster, join },
   };
   const refusals: string[] = [];
-  for (const member of token.members) {
+  for (const member of members) {
     try {
+      const { localAddress } = options;
       return (await askToJoin(member, hello, {
-        identity,
-        localAddress: options.localAddress,
+        identity: shows,
+        localAddress,
         deadlineMs: ASK_TIMEOUT_MS,
       })) as JoinAnswer;
     } catch (error) {
@@ -149,120 +179,4 @@ async function askAll(
     }
   }
   throw new Error(refusals.join("; "));
-}
-
-export interface HostPorts {
-  isLeader(): boolean;
-  membership(): MembershipAt;
-  cluster(): Identity["cluster"];
-  read(sql: string, values: readonly (string | number | null)[]): Promise<(string | number | null)[][]>;
-  propose(kind: string, change: Change): Promise<Outcome>;
-  change(change: MembershipChange): Promise<string | undefined>;
-  clusterKey(): Uint8Array;
-  oneAuth(): string | undefined;
-  nowMs(): number;
-  /** The member is this box, or is connected with it right now. */
-  isAlive(raftId: string): Promise<boolean>;
-}
-
-/** The cluster's side: gives tokens out and lets their boxes in. Runs on the leader. */
-export class JoinHost {
-  readonly #ports: HostPorts;
-  #queue: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
-
-  constructor(ports: HostPorts) {
-    this.#ports = ports;
-  }
-
-  /** A new token for a server that has its row; the older one of the same server ends. */
-  async createToken(serverId: number): Promise<{ readonly token: string } | { readonly why: string }> {
-    const cluster = this.#ports.cluster();
-    if (cluster === null) return { why: "this box belongs to no cluster" };
-    const former = this.#memberOf(serverId);
-    if (former !== undefined && (await this.#ports.isAlive(former.raftId))) return { why: stillAlive(former) };
-    const secret = createSecret();
-    const outcome = await this.#ports.propose("ringfence.jointoken", storeToken(serverId, secret, this.#ports.nowMs()));
-    if (outcome.kind !== "done") return { why: `the token could not be stored: ${outcome.kind}` };
-    const members = this.#ports
-      .membership()
-      .value.members.map((member) => ({ address: member.peerAddress, certificateHash: member.certificateHash }));
-    return { token: encodeJoinToken({ cluster, serverId, secret, members }) };
-  }
-
-  /** Lets a box in, one after the other. Throws with the refusal that the box is told. */
-  admit(request: JoinRequest): Promise<JoinAnswer> {
-    if (this.#waiting >= ADMISSIONS_MAX) return Promise.reject(new Error("too many boxes ask at once; try again"));
-    this.#waiting++;
-    const turn = this.#queue.then(() => this.#admit(request)).finally(() => this.#waiting--);
-    this.#queue = turn.catch(() => undefined);
-    return turn;
-  }
-
-  /**
-   * Every step may be the last one of this leader, or its answer may be lost: the box asks again, and each step finds
-   * what the one before has left.
-   */
-  async #admit(request: JoinRequest): Promise<JoinAnswer> {
-    if (!this.#ports.isLeader()) throw new Error("this box does not lead (any more); try again");
-    const { sql, values } = findToken(request.secret);
-    const [row] = await this.#ports.read(sql, values);
-    if (row === undefined) throw new Error("the token is unknown or was replaced; ask for a new one");
-    if (row[2] !== null && row[2] !== request.raftId)
-      throw new Error("the token was used by another box already; ask for a new one");
-    if (row[0] !== request.serverId) throw new Error(`the token is for server ${row[0]}, not ${request.serverId}`);
-    if (Number(row[1]) < this.#ports.nowMs()) throw new Error("the token is older than one hour; ask for a new one");
-    const [server] = await this.#ports.read("SELECT name FROM server WHERE id = ?", [request.serverId]);
-    if (server === undefined) throw new Error(`server ${request.serverId} is no longer in the zone`);
-    const outcome = await this.#ports.propose("ringfence.join", spendToken(request.secret, request.raftId));
-    if (outcome.kind !== "done") throw new Error(`the token could not be spent (${outcome.kind}); try again`);
-    if (outcome.changes[0] !== 1) throw new Error("the token was used by another box meanwhile; ask for a new one");
-    await this.#ensureMember(request, String(server[0]));
-    const oneAuth = this.#ports.oneAuth();
-    return {
-      membership: this.#ports.membership(),
-      clusterKey: Buffer.from(this.#ports.clusterKey()).toString("base64"),
-      ...(oneAuth === undefined ? {} : { oneAuth }),
-    };
-  }
-
-  async #ensureMember(request: JoinRequest, name: string): Promise<void> {
-    const isMember = (): boolean =>
-      this.#ports.membership().value.members.some((member) => member.raftId === request.raftId);
-    if (isMember()) return;
-    const { raftId, serverId, certificateHash, address } = request;
-    const member = { raftId, serverId, certificateHash, peerAddress: address, name };
-    // A box that comes back with a new disk takes the place of its former self in one step.
-    const former = this.#memberOf(serverId);
-    // A mistyped number must not throw a box out that is well.
-    if (former !== undefined && (await this.#ports.isAlive(former.raftId))) throw new Error(stillAlive(former));
-    const other = this.#ports.membership().value.members.find((m) => m.peerAddress === address && m !== former);
-    if (other !== undefined) throw new Error(`the address ${address} is that of server ${other.serverId} already`);
-    const deadline = performance.now() + CHANGE_TIMEOUT_MS;
-    for (;;) {
-      const why = await this.#ports.change({
-        kind: "simple",
-        steps: [
-          ...(former === undefined ? [] : [{ kind: "remove" as const, raftId: former.raftId }]),
-          { kind: "add-learner", member },
-        ],
-      });
-      if (why === undefined) break;
-      // One change at a time: another box's may be under way.
-      if (performance.now() > deadline) throw new Error(`the membership cannot be changed now: ${why}`);
-      await Bun.sleep(50);
-    }
-    while (!isMember()) {
-      if (performance.now() > deadline) throw new Error("the membership change is not in force yet; try again");
-      await Bun.sleep(10);
-    }
-  }
-
-  #memberOf(serverId: number): Member | undefined {
-    return this.#ports.membership().value.members.find((member) => member.serverId === serverId);
-  }
-}
-
-function stillAlive({ serverId, peerAddress }: Member): string {
-  return `server ${serverId} is alive at ${peerAddress}; a box with its id can join only after it was stopped or removed`;
 }

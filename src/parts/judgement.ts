@@ -66,7 +66,14 @@ export function judgementOf(
       ...(seen.downWallAt === undefined ? {} : { agreedAt: seen.downWallAt }),
     },
   };
-  const quiet = { ...base, downSinceAt: undefined, bmcPower: known, storage: "none", evidence: [] } as const;
+  const quiet = {
+    ...base,
+    downSinceAt: undefined,
+    isNeverHeard: false,
+    bmcPower: known,
+    storage: "none",
+    evidence: [],
+  } as const;
   if (level === undefined) return { ...quiet, verdict: "unknown" };
   const { inference } = level;
   if (inference.kind === "up") return { ...quiet, verdict: "alive" };
@@ -77,6 +84,7 @@ export function judgementOf(
     ...base,
     verdict: inference.kind,
     downSinceAt: level.since,
+    isNeverHeard: evidence.silentMs === null,
     bmcPower: evidence.bmc === "unknown" ? known : evidence.bmc,
     storage: evidence.storage === "beating" ? "beating" : evidence.storage === "stopped" ? "missed-two" : "none",
     evidence: [

@@ -2,7 +2,9 @@ import { errorChain } from "../base/error.ts";
 import type { BoxRole, Cluster } from "./cluster.ts";
 import type { Fencing } from "./fencing.ts";
 import { found } from "./founding.ts";
+import { recordGeneration } from "./generation.ts";
 import type { Hosts } from "./hosts.ts";
+import { paths } from "./paths.ts";
 import type { Seal } from "./seal.ts";
 
 /** After a start that failed (a read, a founding entry of unknown outcome), the parts are started again after this, ms. */
@@ -63,6 +65,9 @@ export class LeaderParts {
     const term = this.#wantedTerm;
     const { cluster, seal, fencing, log } = this.#ports;
     await found(cluster, seal, log);
+    const begun = await recordGeneration(paths.data, cluster.propose);
+    if (begun !== undefined)
+      log(`generation ${begun.generation} is on the record (${begun.reason} by ${begun.by}); fencing is disarmed`);
     const hosts = await this.#ports.hosts();
     if (this.#wantedTerm !== term) return;
     this.#runningTerm = term;

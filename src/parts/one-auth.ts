@@ -11,6 +11,11 @@ export function readCredentials(): string | undefined {
 /** Writes root's credentials (0600), unless a provisioner or a person left some. */
 export function writeCredentials(line: string): void {
   if (existsSync(paths.oneAuth)) return;
+  replaceCredentials(line);
+}
+
+/** The same, whatever is there: the password is the state's. */
+export function replaceCredentials(line: string): void {
   mkdirSync(dirname(paths.oneAuth), { recursive: true, mode: 0o700 });
   writeFileDurably(paths.oneAuth, `${line}\n`);
   chmodSync(paths.oneAuth, 0o600);

@@ -6,9 +6,14 @@ export const paths = {
   data: "/var/lib/one",
   clusterKey: "/var/lib/one/cluster.key",
   state: "/var/lib/one/state",
+  snapshots: "/var/lib/one/snapshots",
   oneAuth: "/var/lib/one/.one/one_auth",
   lock: "/var/lib/one/lock",
+  consolePassword: "/var/lib/one/console-password",
+  consoleRecords: "/var/lib/one/console-records",
   run: "/run/one",
+  /** Shows that a caller of force-recover is root on this box. */
+  forceRecover: "/run/one/force-recover",
   supervisorSocket: "/run/one/supervisor.sock",
   log: "/var/log/one",
 } as const;

@@ -1,5 +1,6 @@
 import { CodedError } from "../base/error.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
+import { memberOf, soloMembership } from "../raft/membership.ts";
 import { decodeMembership } from "../raft/membership-codec.ts";
 import type { Recovered } from "../store/log/types.ts";
 
@@ -22,9 +23,17 @@ export function startMembership(
     return { value: decodeMembership(recovered.membership.bytes), index: recovered.membership.index };
   const isEmpty = recovered.hardState === undefined && recovered.lastIndex === 0;
   if (bootstrap === undefined || (isEmpty && bootstrap.isInLog === true))
-    throw new CodedError(
-      "log-lost",
-      "The log is empty, but this box has been a member already: its log was lost. Wipe /var/lib/one and join again with a new token",
-    );
+    throw new CodedError("log-lost", "The log is empty, but this box has been a member already: its log was lost");
   return { value: bootstrap.value, index: bootstrap.index };
+}
+
+/**
+ * The membership of a box that goes on alone as a new generation. It counts from the log's last entry: changes among the
+ * entries that were never known to be committed have no effect on it.
+ */
+export function aloneMembership(former: MembershipAt, raftId: string, lastIndex: number): MembershipAt {
+  const self = memberOf(former.value, raftId);
+  if (self === undefined)
+    throw new CodedError("stood-down", "Cannot go on alone: this box is no member of its cluster");
+  return { value: soloMembership(self), index: Math.max(former.index, lastIndex) };
 }

@@ -10,6 +10,7 @@ import { WatchdogDriver } from "../watchdog/driver.ts";
 import type { WatchdogLimits } from "../watchdog/limits.ts";
 import type { WatchdogDevice } from "../watchdog/ports.ts";
 import { describeLastEnd, formatResetReason, parseResetReason, type ResetReason } from "../watchdog/reset-reason.ts";
+import { type Attendant, attend } from "./attendant.ts";
 import { openCage } from "./cage.ts";
 import { openCheckInServer } from "./check-in-server.ts";
 import { openPatientLog } from "./patient-log.ts";
@@ -29,6 +30,8 @@ export interface SupervisionOptions {
   readonly lock: string;
   readonly log: string;
   readonly resetReason: string;
+  /** Children beside main: none of them counts for the reset. */
+  readonly attendants: readonly Attendant[];
 }
 
 /** Ten decisions a second: a restart after the first back-off of 0.2 s is not held up, and idle it costs 0.2 % of a core. */
@@ -49,9 +52,8 @@ export function supervise(options: SupervisionOptions): void {
   const bootId = clock.bootId();
   let device = openDevice(options, (text) => log.write(text));
   const last = parseResetReason(textOf(options.resetReason));
-  log.write(
-    `supervisor starts, process ${process.pid}; last end: ${describeLastEnd(last, bootId, device?.isCardReset)}`,
-  );
+  const lastEnd = describeLastEnd(last, bootId, device?.isCardReset);
+  log.write(`supervisor starts, process ${process.pid}; last end: ${lastEnd}`);
 
   const writeReason = inOrder((reason: ResetReason["reason"], detail: string) =>
     replaceFile(options.resetReason, formatResetReason({ reason, bootId, at: new Date().toISOString(), detail })),
@@ -87,6 +89,7 @@ export function supervise(options: SupervisionOptions): void {
       writeResetReason: writeReason,
       end: () => {
         log.write("supervisor ends");
+        for (const attendant of attendants) attendant.stop();
         server.close();
         const leave = (): never => process.exit(0);
         Promise.race([log.flushed(), Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
@@ -102,6 +105,10 @@ export function supervise(options: SupervisionOptions): void {
       device ??= openDevice(options, () => undefined);
     }, DEVICE_RETRY_MS);
   driver.tick();
+  // After main's start: a person may wait half a second longer, the cluster need not.
+  const attendants = options.attendants.map((one) =>
+    attend({ ...one, environment: { ...one.environment, RINGFENCE_LAST_END: lastEnd } }, (text) => log.write(text)),
+  );
 }
 
 /** A device that cannot be opened is said and done without: a box without a watchdog is better than no box. */

@@ -3,7 +3,7 @@
  * time-out, so every hang of the kernel or of the supervisor is covered by doing nothing; this machine adds the hangs of
  * main. Times are monotonic ms.
  */
-import { EXIT_NEEDS_PERSON } from "../base/exit-codes.ts";
+import { EXIT_NEEDS_PERSON, EXIT_RESTART } from "../base/exit-codes.ts";
 import type { WatchdogLimits } from "./limits.ts";
 
 export interface WatchdogSettings {
@@ -185,6 +185,12 @@ function ended(
     return { state: { ...state, phase: { ...phase, killAt: now } }, effects: [{ kind: "empty-cage" }] };
   // Else its end was ordered, and the cage tells when all of it is gone.
   if (phase.kind !== "up" || phase.pid !== event.pid) return { state, effects: [] };
+  // Only of one that ran with all parts: a start that wants another start, again and again, is a failure.
+  if (event.code === EXIT_RESTART && phase.isStarted)
+    return {
+      state: { ...state, phase: { kind: "down", since: now, startAt: now, isEmpty: false } },
+      effects: [{ kind: "log", text: "main ended to be started again" }, { kind: "empty-cage" }],
+    };
   if (event.code !== EXIT_NEEDS_PERSON) return failed(settings, state, `main ended by itself (${event.how})`, now);
   // It could say what is wrong, and neither a restart nor a reset mends it; a person may at any time.
   const startAt = now + settings.limits.backOffMaxMs;

@@ -14,5 +14,6 @@ supervise({
   lock: `${directory}/supervisor.lock`,
   log: `${directory}/supervisor.log`,
   resetReason: `${directory}/reset-reason`,
+  attendants: [],
   ...JSON.parse(options),
 });

@@ -10,7 +10,8 @@ import type { JoinRequest } from "../../../src/cluster/hello.ts";
 import { createIdentity, type Identity, loadIdentity } from "../../../src/cluster/identity.ts";
 import { decodeJoinToken, JOIN_TOKEN_LIFE_MS, joinTokenSchema } from "../../../src/cluster/join-token.ts";
 import type { MembershipAt } from "../../../src/cluster/ports.ts";
-import { draftIdentity, type HostPorts, JoinHost, storeMember } from "../../../src/parts/joining.ts";
+import { type HostPorts, JoinHost } from "../../../src/parts/admission.ts";
+import { draftIdentity, storeMember } from "../../../src/parts/joining.ts";
 import { changeMembership, soloMembership } from "../../../src/raft/membership.ts";
 import type { Member, Membership } from "../../../src/raft/types.ts";
 import { openState } from "../../../src/store/state/state.ts";
@@ -25,6 +26,8 @@ const request = (secret: string, raftId: string, serverId = 1): JoinRequest => (
   ...{ secret, serverId, raftId },
   ...{ certificateHash: "22".repeat(32), address: `10.0.0.${serverId + 1}:2636` },
 });
+
+const CLUSTER = { lineage: "0011223344556677", generation: 1 };
 
 class Bed {
   membership: MembershipAt = { value: soloMembership(member(LEADER, 0)), index: 0 };
@@ -45,7 +48,7 @@ class Bed {
     const ports: HostPorts = {
       isLeader: () => this.leads,
       membership: () => this.membership,
-      cluster: () => ({ lineage: "0011223344556677", generation: 1 }),
+      cluster: CLUSTER,
       read: (sql, values) => state.read(sql, values),
       propose: (kind, change) => this.#propose(kind, change),
       change: async (change) => {
@@ -200,6 +203,34 @@ bedTest(
   },
 );
 
+bedTest("a damaged member takes its own place as somebody new, once, and nobody else's", async (bed) => {
+  const withTwo = changeMembership(bed.membership.value, {
+    kind: "simple",
+    steps: [{ kind: "add-voter", member: member(OTHER, 1) }],
+  });
+  if (withTwo.kind === "refused") throw new Error(withTwo.why);
+  bed.become(withTwo.membership);
+  const asking = { ...request("", NEW), serverId: -1 };
+  assert.match(await refusal(bed.host.admit(asking)), "no member");
+  assert.match(await refusal(bed.host.admit({ ...asking, replaces: "00000000000000dd" })), "no member");
+  bed.alive.add(OTHER);
+  assert.match(await refusal(bed.host.admit({ ...asking, replaces: OTHER })), "server 1 is alive");
+  bed.alive.delete(OTHER);
+  const answer = await bed.host.admit({ ...asking, replaces: OTHER });
+  assert.equal(bed.ids(), [LEADER, NEW]);
+  assert.equal(
+    answer.membership.value.members.map((one) => [one.raftId, one.serverId, one.name]),
+    [
+      [LEADER, 0, "server-0"],
+      [NEW, 1, "server-1"],
+    ],
+  );
+  assert.equal(bed.membership.value.learners, [NEW]);
+  // The answer was lost: it asks as who it is now, and is in.
+  assert.equal((await bed.host.admit(asking)).membership, bed.membership);
+  assert.match(await refusal(bed.host.admit({ ...asking, certificateHash: "33".repeat(32) })), "no member");
+});
+
 bedTest("the leader does not let a box take its own place", async (bed) => {
   assert.match(await refusal(bed.secret(0)), "server 0 is alive");
 });
@@ -247,6 +278,7 @@ test("the identity is stored last: a joiner without its membership is still a jo
   const identity: Identity = { ...draft, cluster: { lineage: "0011223344556677", generation: 1 } };
   const answer = {
     membership: { value: soloMembership(member(LEADER, 0)), index: 3 },
+    cluster: CLUSTER,
     clusterKey: Buffer.from("k".repeat(32)).toString("base64"),
   };
   const crash = (): never => {

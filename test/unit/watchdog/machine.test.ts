@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { EXIT_NEEDS_PERSON } from "../../../src/base/exit-codes.ts";
+import { EXIT_NEEDS_PERSON, EXIT_RESTART } from "../../../src/base/exit-codes.ts";
 import { createPrng } from "../../../src/base/prng.ts";
 import { DEFAULT_LIMITS } from "../../../src/watchdog/limits.ts";
 import { initialState, step, type WatchdogEffect, type WatchdogEvent } from "../../../src/watchdog/machine.ts";
@@ -11,7 +11,7 @@ const TIMEOUT_MS = 30_000;
 const CONDEMNED_MS = 66_000;
 
 /** What main does from its start on, told each tick; the cage empties as soon as it is asked to, unless told otherwise. */
-type Main = (age: number) => "check-in" | "core-silent" | "nothing" | "crash" | "needs-person";
+type Main = (age: number) => "check-in" | "core-silent" | "nothing" | "crash" | "needs-person" | "restart";
 
 class Box {
   now = 1000;
@@ -74,6 +74,7 @@ class Box {
         const act = this.main(this.now - this.#startedAt);
         if (act === "crash") this.end(1);
         else if (act === "needs-person") this.end(EXIT_NEEDS_PERSON);
+        else if (act === "restart") this.end(EXIT_RESTART);
         else if (act !== "nothing" && this.now % 500 === 0)
           this.send({
             kind: "checked-in",
@@ -348,6 +349,18 @@ test("random stories: at most one main, no pet after a decided reset, no gap of 
       assert.ok(box.longestPetGap() <= TIMEOUT_MS / 5, `seed ${seed}`);
     }
   }
+});
+
+test("a main that wants another start gets it at once, and however often: it is no failure", () => {
+  const box = new Box((age) => (age > 2000 ? "restart" : "check-in")).run(600_000);
+  assert.ok(box.starts.length > 200, `${box.starts.length} starts`);
+  assert.ok(box.longestPetGap() < 10_000);
+});
+
+test("a main that wants another start before it ever ran is a failure: no end of it, and the hardware resets", () => {
+  const box = new Box(() => "restart").run(600_000);
+  assert.ok(box.starts.length < 150, `${box.starts.length} starts`);
+  assert.ok(box.now - box.lastPet > 60_000, "petting has ended");
 });
 
 test.run();

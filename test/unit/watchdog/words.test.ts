@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { readConsoleLines } from "../../../src/parts/console-lines.ts";
+import { readPanelSetting } from "../../../src/parts/panel-setting.ts";
 import { readWatchdogConfig } from "../../../src/parts/watchdog-config.ts";
 import { parseCheckIn } from "../../../src/watchdog/check-in-line.ts";
 import {
@@ -76,6 +78,35 @@ test("the device is found in a sound configuration, in a broken one, and nowhere
   assert.is(read("", "").device, undefined);
   rmSync(directory, { recursive: true });
   assert.equal(readWatchdogConfig(oned, box), { device: undefined, timeoutMs: 30_000, isBroken: false });
+});
+
+test("consoles and the panel are found in a sound configuration and in a broken one: the console is what mends it", () => {
+  const directory = mkdtempSync(join(tmpdir(), "console-config-"));
+  const oned = join(directory, "oned.conf");
+  const box = join(directory, "box.conf");
+  const read = (onedText: string, boxText: string): ReturnType<typeof readConsoleLines> => {
+    writeFileSync(oned, onedText);
+    writeFileSync(box, boxText);
+    return readConsoleLines(oned, box);
+  };
+  const sections = 'CONSOLE = [ DEVICE = "ttyS0", BAUD = 9600 ]\nCONSOLE = [ DEVICE = tty0 ]\n';
+  const both = [
+    { device: "/dev/ttyS0", baudRate: 9600 },
+    { device: "/dev/tty0", baudRate: 115_200 },
+  ];
+  assert.equal(read("", sections), both);
+  assert.equal(read("NONSENSE = 1\n", sections), both);
+  assert.equal(read(sections, "SERVER_ID = [\n"), both);
+  assert.equal(read("", `X\n# ${sections.split("\n")[0]}`), []);
+  const panel = 'GPIO = [ CHIP = gpiochip0, FAULT = "led-fault", ACTIVE_LOW = "fault" ]\n';
+  const lines = { driver: "chip", chip: "gpiochip0", lines: { fault: "led-fault" }, activeLow: ["fault"] };
+  for (const text of [panel, `NONSENSE = 1\n${panel}`, `${panel}SERVER_ID = [\n`]) {
+    writeFileSync(box, text);
+    assert.equal(readPanelSetting(oned, box), lines);
+  }
+  rmSync(directory, { recursive: true });
+  assert.equal(readConsoleLines(oned, box), []);
+  assert.is(readPanelSetting(oned, box), undefined);
 });
 
 test.run();

@@ -1,0 +1,140 @@
+import type { Facts } from "./types.ts";
+
+/** One thing that an action has to know. */
+export interface Question {
+  readonly text: string;
+  /** Not shown while it is typed, and not on the record. */
+  readonly isSecret?: boolean;
+  /** Undefined when the answer will do, else why not. */
+  readonly check?: (answer: string, facts: Facts, before: readonly string[]) => string | undefined;
+  /** What nothing typed means; without it something must be typed. */
+  readonly otherwise?: string;
+}
+
+/** One action of the console. */
+export interface Action {
+  readonly name: string;
+  readonly text: string;
+  /** `dangerous`: after the password and the box's name, and on the record. `look`: anyone at the rack. */
+  readonly kind: "look" | "dangerous" | "absent";
+  /** Said before the questions of a dangerous one: what it does, and what it cannot undo. */
+  readonly warning?: string;
+  readonly questions: readonly Question[];
+  /** Of an absent one: why it is not on this box. */
+  readonly why?: string;
+}
+
+const NEEDS_IMAGE = "this box was not started from an image with slots and a data partition";
+
+const host: Question = { text: "Host (name or number): " };
+
+/** All actions, in the order in which `help` lists them. */
+export const ACTIONS: readonly Action[] = [
+  look("status", "this screen again (so does Enter)"),
+  look("help", "what can be done here"),
+  look("boxes", "boxes, hosts and their BMCs in full, as ringfence status"),
+  look("evidence", "what fencing knows of every host, with evidence and proofs"),
+  {
+    ...look("logs", "the last lines of a log: ringfence, supervisor, hooks or recovery"),
+    questions: [{ text: "Which log [ringfence]: ", otherwise: "ringfence", check: isLogName }],
+  },
+  look("verify", "reads this box's log of the cluster and says whether it is whole"),
+  look("config", "reads this box's configuration and says what is wrong with it"),
+  look("record", "what was done on the consoles of all boxes"),
+  {
+    ...look("join", "hands this box a join token; only on a box that belongs to no cluster"),
+    questions: [{ text: "Join token: ", check: isToken }],
+  },
+  dangerous("leave", "takes this box out of its cluster", [], "This box stops and waits to be joined again."),
+  dangerous(
+    "confirm",
+    "says that a host is off: its VMs are started elsewhere",
+    [host, { text: "Its name once more: " }],
+    "If that host still runs, the disks of its VMs are destroyed. Go and look that it is off.",
+  ),
+  dangerous("arm", "lets the cluster power hosts off", []),
+  dangerous("disarm", "forbids the cluster to power hosts off", [{ text: "Why: " }]),
+  dangerous(
+    "release",
+    "gives up leadership and the VIP to whichever box is best",
+    [],
+    "There is no way to claim the VIP: the boxes elect who has it.",
+  ),
+  dangerous("transfer", "hands leadership and the VIP to one box", [{ text: "Server number: ", check: isNumber }]),
+  dangerous(
+    "force",
+    "goes on alone, when the other boxes are lost for good",
+    [{ text: "Names of all other voters, each of which you have seen powered off: ", check: areOtherVoters }],
+    `This box becomes a cluster of its own, a new generation, with what it has. What the others
+acknowledged beyond that is lost. If they still run where this box does not hear them, two
+clusters start the same VMs on the same disks. Fencing is disarmed until a person arms it.`,
+  ),
+  dangerous(
+    "restart",
+    "ends this box's program; the supervisor starts it again",
+    [],
+    "It gives up leadership and VIP.",
+  ),
+  dangerous("password", "sets this box's console password", [
+    { text: "New password: ", isSecret: true, check: isPassword },
+    { text: "Once more: ", isSecret: true, check: isSame },
+  ]),
+  dangerous("shell", "a root shell on this line", [], "Everything can be broken from there. exit comes back."),
+  absent("network", "address, VLAN, bond, host name", "the network of this machine is not ringfence's to set"),
+  absent("backup", "to a USB stick", "no USB stick is looked for here: onedb backup FILE from the shell"),
+  absent("restore", "from a USB stick", "no USB stick is looked for here: onedb restore FILE from the shell"),
+  absent("slot", "starts the other system image", NEEDS_IMAGE),
+  absent("update", "takes an update from a USB stick", NEEDS_IMAGE),
+  absent("snooze", "15 minutes without the hardware watchdog", "this supervisor cannot be told to wait yet"),
+  absent("reset", "back to what the factory made", NEEDS_IMAGE),
+  absent("reboot", "restarts the machine", "restarting this machine is not ringfence's to do: from the shell"),
+];
+
+/** By its name or an unmistakable beginning of it; of a dangerous one the whole name. */
+export function findAction(word: string): Action | undefined {
+  const exact = ACTIONS.find((action) => action.name === word);
+  if (exact !== undefined || word === "") return exact;
+  const [first, ...more] = ACTIONS.filter((action) => action.name.startsWith(word));
+  return more.length === 0 && first?.kind !== "dangerous" ? first : undefined;
+}
+
+function look(name: string, text: string): Action {
+  return { name, text, kind: "look", questions: [] };
+}
+
+function dangerous(name: string, text: string, questions: readonly Question[], warning?: string): Action {
+  return { name, text, kind: "dangerous", questions, ...(warning === undefined ? {} : { warning }) };
+}
+
+function absent(name: string, text: string, why: string): Action {
+  return { name, text, kind: "absent", questions: [], why };
+}
+
+function isLogName(answer: string): string | undefined {
+  return ["ringfence", "supervisor", "hooks", "recovery"].includes(answer) ? undefined : `there is no log "${answer}"`;
+}
+
+function isToken(answer: string): string | undefined {
+  return answer.length >= 16 ? undefined : "that is no join token: onezone server-add on a member makes one";
+}
+
+function isNumber(answer: string): string | undefined {
+  return /^\d{1,4}$/.test(answer) ? undefined : `"${answer}" is not a server's number: boxes lists them`;
+}
+
+/** Short ones are guessed in spite of the waits; what is longer than a line cannot be typed. */
+function isPassword(answer: string): string | undefined {
+  return answer.length >= 8 && answer.length <= 200 ? undefined : "it must have 8 to 200 characters";
+}
+
+function isSame(answer: string, _facts: Facts, before: readonly string[]): string | undefined {
+  return answer === before[0] ? undefined : "the two differ";
+}
+
+function areOtherVoters(answer: string, facts: Facts): string | undefined {
+  if (facts.cluster === undefined) return "the box's program does not answer: restart comes first";
+  const others = facts.cluster.members.filter((one) => one.isVoter && !one.isSelf).map((one) => one.name);
+  const typed = answer.split(/[\s,]+/).filter((name) => name !== "");
+  const isWhole = typed.length === others.length && others.every((name) => typed.includes(name));
+  return isWhole ? undefined : `the other voters are not "${typed.join(" ")}": each of them must be named`;
+}

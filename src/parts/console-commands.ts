@@ -1,0 +1,164 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import type { Program } from "../cli/command.ts";
+import { run } from "../cli/run.ts";
+import type { Terminal } from "../cli/terminal.ts";
+import type { Action } from "../console/actions.ts";
+import type { ConsoleRecord } from "../console/ports.ts";
+import { COLUMNS } from "../console/screens.ts";
+import type { ActionResult, Facts } from "../console/types.ts";
+import { tailOf } from "./console-facts.ts";
+import type { ConsolePassword } from "./console-password.ts";
+import type { ConsoleRecords } from "./console-records.ts";
+import { paths } from "./paths.ts";
+
+/** Four screens of ten lines a second at 9600 baud; the rest is in the file. */
+const LOG_LINES = 100;
+/** What a command may print before the rest is left out: a quarter of an hour at 9600 baud is enough. */
+const OUTPUT_CHARACTERS_MAX = 256 * 1024;
+
+export interface CommandsOptions {
+  readonly endpoint: string;
+  readonly version: string;
+  readonly password: ConsolePassword;
+  readonly records: ConsoleRecords;
+  /** Runs a shell on the line; undefined where there is none to run it on. */
+  readonly shell: (() => Promise<ActionResult>) | undefined;
+}
+
+/** Does what an action says: the commands' own code, against this box's own front-end. */
+export class ConsoleCommands {
+  readonly #options: CommandsOptions;
+
+  constructor(options: CommandsOptions) {
+    this.#options = options;
+  }
+
+  async run(action: Action, answers: readonly string[], facts: Facts): Promise<ActionResult> {
+    const [first = "", second = ""] = answers;
+    switch (action.name) {
+      case "boxes":
+        return this.#command(["status"]);
+      case "evidence":
+        return this.#command(["fence", "status"]);
+      case "verify":
+        return this.#command(["log", "verify"]);
+      case "config":
+        return this.#command(["config", "check"]);
+      case "join":
+        return this.#command(["join", first]);
+      case "confirm":
+        return this.#command(["fence", "confirm", first], [second]);
+      case "arm":
+        return this.#command(["fence", "arm"]);
+      case "disarm":
+        return this.#command(["fence", "disarm", first]);
+      case "release":
+        return this.#command(["leader", "move"]);
+      case "transfer":
+        return this.#command(["leader", "move", first]);
+      case "force":
+        return this.#command(["force-recover", "--yes", facts.box]);
+      case "accept":
+        return this.#command(["identity", "accept", "--yes"]);
+      case "leave":
+        return this.#leave(facts);
+      case "logs":
+        return logLines(first);
+      case "record":
+        return this.#record();
+      case "password":
+        await this.#options.password.set(first);
+        return { isDone: true, text: "The console password of this box is set." };
+      case "restart":
+        return restartMain();
+      case "shell":
+        return this.#options.shell?.() ?? { isDone: false, text: "There is no terminal here to run a shell on." };
+      default:
+        return { isDone: false, text: `"${action.name}" cannot be done here.` };
+    }
+  }
+
+  async #command(words: readonly string[], answers: readonly string[] = []): Promise<ActionResult> {
+    return this.#program((await import("../cli/ringfence/program.ts")).RINGFENCE_PROGRAM, words, answers);
+  }
+
+  async #leave(facts: Facts): Promise<ActionResult> {
+    const serverId = facts.cluster?.serverId ?? -1;
+    if (serverId < 0) return { isDone: false, text: "This box's number is not known: its program does not answer." };
+    const { ZONE_PROGRAM } = await import("../cli/nouns/zone.ts");
+    return this.#program(ZONE_PROGRAM, ["server-del", "0", String(serverId)], []);
+  }
+
+  async #program(program: Program, words: readonly string[], answers: readonly string[]): Promise<ActionResult> {
+    let text = "";
+    const left = [...answers];
+    const take = (part: string): void => {
+      text = (text + part).slice(0, OUTPUT_CHARACTERS_MAX);
+    };
+    const terminal: Terminal = {
+      ...{ out: take, err: take, isTty: false, columns: COLUMNS },
+      // As root's commands on a box: its own credentials, and nobody's home.
+      env: { HOME: "/nonexistent", ONE_XMLRPC: this.#options.endpoint },
+      readInput: () => "",
+      ask: () => left.shift() ?? "",
+      now: () => Date.now(),
+    };
+    const code = await run(program, words, terminal, `ringfence ${this.#options.version}`);
+    return { isDone: code === 0, text };
+  }
+
+  async #record(): Promise<ActionResult> {
+    const { readConsoleRecord } = await import("../cli/ringfence/console.ts");
+    const waiting = this.#options.records.waiting();
+    let told = "";
+    let isDone = true;
+    const { createRpc } = await import("../cli/client/rpc.ts");
+    const { readCredentials } = await import("./one-auth.ts");
+    try {
+      const { endpoint } = this.#options;
+      told = await readConsoleRecord(createRpc({ endpoint: () => endpoint, session: () => readCredentials() ?? "" }));
+    } catch (error) {
+      isDone = false;
+      told = `The cluster's record cannot be read: ${error instanceof Error ? error.message : String(error)}\n`;
+    }
+    const own = waiting.length === 0 ? "" : `Not on the cluster's record yet:\n${waiting.map(recordText).join("\n")}\n`;
+    return { isDone, text: `${own}${told}` };
+  }
+}
+
+function recordText(record: ConsoleRecord): string {
+  return `${new Date(record.at).toISOString()} ${record.box} ${record.line}: ${record.action} ${record.detail}: ${record.outcome}`;
+}
+
+function logLines(name: string): ActionResult {
+  const path = `${paths.log}/${name}.log`;
+  const lines = tailOf(path).slice(-LOG_LINES);
+  if (lines.length === 0) return { isDone: false, text: `${path} is empty or cannot be read.` };
+  return { isDone: true, text: lines.join("\n") };
+}
+
+/** Main's end by SIGTERM is in order: VIP and leadership first. The supervisor starts it again. */
+function restartMain(): ActionResult {
+  const ids = mainProcesses();
+  for (const id of ids) process.kill(id, "SIGTERM");
+  return ids.length === 0
+    ? { isDone: false, text: "This box's program does not run; the supervisor tries to start it: logs supervisor." }
+    : { isDone: true, text: `Process ${ids.join(", ")} was told to end; the supervisor starts it again.` };
+}
+
+/** Main processes that a supervisor started in this process's own PID and mount namespaces. */
+function mainProcesses(): readonly number[] {
+  const main = `${import.meta.dir.replace(/\/parts$/, "")}/main.ts`;
+  const namespace = readlinkSync("/proc/self/ns/mnt");
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+        return words.includes(main) && readlinkSync(`/proc/${name}/ns/mnt`) === namespace;
+      } catch {
+        return false; // It ended meanwhile.
+      }
+    })
+    .map(Number);
+}

@@ -1,0 +1,147 @@
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statfsSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { errorChain } from "../base/error.ts";
+import { createRpc } from "../cli/client/rpc.ts";
+import { type BoxStatus, type FenceStatus, readAnswer } from "../cli/ringfence/answers.ts";
+import { whyWaiting } from "../cli/ringfence/join.ts";
+import type { ClusterFacts, Facts } from "../console/types.ts";
+import { whatIsWrong } from "../console/wrong.ts";
+import { readCredentials } from "./one-auth.ts";
+import { paths } from "./paths.ts";
+
+/** A main that takes longer is as good as silent to a person who waits for a screen, ms. */
+const ANSWER_WITHIN_MS = 1500;
+/** Of a log's end, in which main's last words are looked for. */
+const TAIL_BYTES = 64 * 1024;
+
+/** Where the box's own front-end is, and what the supervisor knows. */
+export interface Surroundings {
+  readonly endpoint: string;
+  readonly version: string;
+  readonly lastEnd: string;
+}
+
+/** Looks at this box, with or without its main process. Never throws; two seconds at most. */
+export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
+  const problems: string[] = [];
+  const session = tried(problems, () => readCredentials());
+  const [status, fencing] =
+    session === undefined
+      ? [undefined, undefined]
+      : await Promise.all([
+          ask<BoxStatus>(surroundings, session, "ringfence.status", "cluster"),
+          ask<FenceStatus>(surroundings, session, "ringfence.fence.status", "hosts"),
+        ]);
+  const cluster = status === undefined ? undefined : clusterFacts(status);
+  const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
+  return {
+    box,
+    version: surroundings.version,
+    uptimeSeconds: tried(problems, () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0])) ?? 0,
+    slot: "none: not started from an image",
+    lastEnd: surroundings.lastEnd,
+    cluster,
+    wrong: whatIsWrong({
+      cluster,
+      silence: cluster === undefined ? lastWords(session === undefined) : "",
+      waits: cluster === undefined ? tried(problems, () => whyWaiting()) : undefined,
+      isVipTableSound: status?.vip?.isTableSound ?? true,
+      fencingDisarmed:
+        fencing === undefined || fencing.armed
+          ? undefined
+          : `by ${fencing.changedBy}${fencing.why === "" ? "" : `: ${fencing.why}`}`,
+      disks: [paths.data, paths.log].flatMap(diskUse),
+      wallMs: Date.now(),
+      buildMs: tried(problems, () => statSync(import.meta.path).mtimeMs) ?? 0,
+      lastEnd: surroundings.lastEnd,
+      problems,
+    }),
+  };
+}
+
+async function ask<T extends object>(
+  { endpoint }: Surroundings,
+  session: string,
+  method: string,
+  part: keyof T & string,
+): Promise<T | undefined> {
+  try {
+    const rpc = createRpc({ endpoint: () => endpoint, session: () => session });
+    const text = await rpc.probe(endpoint, ANSWER_WITHIN_MS, method);
+    return text === undefined ? undefined : readAnswer<T>(text, part);
+  } catch {
+    // Whatever it answered, it was no view of the cluster.
+    return undefined;
+  }
+}
+
+function clusterFacts({ box, cluster, vip }: BoxStatus): ClusterFacts {
+  const leader = cluster.members.find((one) => one.raftId === cluster.leader);
+  return {
+    ...{ serverId: box.serverId, role: cluster.role, term: cluster.term, leader: leader?.name ?? "" },
+    ...{ lastIndex: cluster.lastIndex, commit: cluster.commit, applied: cluster.applied },
+    vip: vipText(vip, leader?.name ?? ""),
+    members: [...cluster.members]
+      .sort((a, b) => a.serverId - b.serverId)
+      .map((one) => ({
+        ...{ name: one.name, serverId: one.serverId, isVoter: one.isVoter, isReachable: one.isReachable },
+        isSelf: one.raftId === box.raftId,
+        isLeader: one.raftId === cluster.leader,
+      })),
+  };
+}
+
+function vipText(vip: BoxStatus["vip"], leader: string): string {
+  const addresses = (vip?.addresses ?? []).map((one) => `${one.address}/${one.prefix} on ${one.interface}`).join(", ");
+  if (vip === null || addresses === "") return "none is configured";
+  if (vip.holding) return `${addresses}, held by this box`;
+  return `${addresses}, not here${leader === "" ? "" : `; ${leader} leads`}`;
+}
+
+/** What main said when it ended. */
+function lastWords(hasNoCredentials: boolean): string {
+  const own = tailOf(`${paths.log}/ringfence.log`).findLast((line) => / ends: /.test(line));
+  const supervisor = tailOf(`${paths.log}/supervisor.log`).findLast((line) => /main|reset/.test(line));
+  // Without the instant: a line of the screen is short, and logs has it.
+  const words = (own ?? supervisor)?.replace(/^\S+Z (.* ends: |ends: )?/, "");
+  if (words !== undefined) return words;
+  return hasNoCredentials ? `there is no ${paths.oneAuth}` : "and its log says nothing";
+}
+
+/** The last lines of a log; none when it cannot be read. */
+export function tailOf(path: string, bytes: number = TAIL_BYTES): readonly string[] {
+  try {
+    const file = openSync(path, "r");
+    try {
+      const size = fstatSync(file).size;
+      const buffer = Buffer.alloc(Math.min(bytes, size));
+      const count = readSync(file, buffer, 0, buffer.length, size - buffer.length);
+      const lines = buffer.toString("utf8", 0, count).split("\n");
+      // The first one is cut, unless all is here.
+      return (buffer.length < size ? lines.slice(1) : lines).filter((line) => line !== "");
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return [];
+  }
+}
+
+function diskUse(path: string): { path: string; usedPercent: number }[] {
+  try {
+    if (!existsSync(path)) return [];
+    const { blocks, bavail } = statfsSync(path);
+    return blocks === 0 ? [] : [{ path, usedPercent: Math.round((1 - bavail / blocks) * 100) }];
+  } catch {
+    return [];
+  }
+}
+
+function tried<T>(problems: string[], act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (error) {
+    problems.push(errorChain(error));
+    return undefined;
+  }
+}
