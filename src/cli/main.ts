@@ -13,6 +13,7 @@ const programs: Readonly<Record<string, () => Promise<Program>>> = {
   oneuser: async () => (await import("./nouns/user.ts")).USER_PROGRAM,
   onedatastore: async () => (await import("./nouns/datastore.ts")).DATASTORE_PROGRAM,
   oneimage: async () => (await import("./nouns/image.ts")).IMAGE_PROGRAM,
+  onedb: async () => (await import("./nouns/database.ts")).DATABASE_PROGRAM,
   ringfence: async () => (await import("./ringfence/program.ts")).RINGFENCE_PROGRAM,
 };
 

@@ -2,6 +2,10 @@ import { CommandFailure } from "../failure.ts";
 
 /** What `ringfence.status` answers; the box that was asked speaks for itself. */
 export interface BoxStatus {
+  /** Of the cluster: raised by each force-recover and restore. */
+  readonly generation: number;
+  /** Generations that a person began and none has acknowledged. */
+  readonly recoveries: readonly Recovery[];
   readonly box: { readonly raftId: string; readonly serverId: number; readonly name: string };
   readonly cluster: {
     readonly role: string;
@@ -13,6 +17,15 @@ export interface BoxStatus {
     /** Lease that is left, ms; 0 on a follower. */
     readonly leaseMs: number;
     readonly longestTurnMs: number;
+    /** Why its clock is not good enough for a lease; "" when it is. */
+    readonly clockObstacle?: string;
+    /** On the leader: heartbeat rounds until a quorum had answered, ms. */
+    readonly roundMs: number;
+    readonly longestRoundMs: number;
+    /** The feature level in force. */
+    readonly level: number;
+    /** The timings in force, as of config/timings.ts; "" before there are any. */
+    readonly timings: string;
     readonly members: readonly Member[];
   };
   readonly vip: Vip | null;
@@ -22,6 +35,18 @@ export interface BoxStatus {
   readonly readiness: readonly Readiness[];
 }
 
+export interface Recovery {
+  readonly generation: number;
+  readonly reason: string;
+  readonly by: string;
+  /** Wall ms. */
+  readonly at: number;
+  readonly name: string;
+  readonly commit: number;
+  readonly lastIndex: number;
+  readonly former: readonly { readonly serverId: number; readonly name: string }[];
+}
+
 export interface Member {
   readonly serverId: number;
   readonly name: string;
@@ -29,8 +54,20 @@ export interface Member {
   readonly peerAddress: string;
   readonly isVoter: boolean;
   readonly isReachable: boolean;
+  /** What it tells of its disk; the leader knows everybody's. Null for a silent box. */
+  readonly disk?: {
+    readonly room: string;
+    readonly freeBytes: number;
+    readonly durableMs: number;
+    readonly hasState: boolean;
+  } | null;
   /** Last entry that the leader knows to be in its log; null where that is not known. */
   readonly match: number | null;
+  /** What it announced when it connected; null while it is not connected. */
+  readonly level: number | null;
+  readonly build: string | null;
+  /** What its oned.conf asks for. */
+  readonly timings: string | null;
 }
 
 export interface Vip {

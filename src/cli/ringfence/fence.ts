@@ -57,7 +57,7 @@ export async function confirm(context: Context): Promise<void> {
 }
 
 /** With `--yes` nothing is asked: a program takes the same responsibility by name. */
-async function typed({ terminal, options }: Context, expected: string, question: string): Promise<void> {
+export async function typed({ terminal, options }: Context, expected: string, question: string): Promise<void> {
   if (options.has("yes")) return;
   if (terminal.ask(question) !== expected) throw new CommandFailure("Nothing was confirmed.");
 }

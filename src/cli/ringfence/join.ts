@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseXml } from "../../one/xml.ts";
 import type { Rpc } from "../client/rpc.ts";
@@ -10,10 +10,36 @@ import { CommandFailure } from "../failure.ts";
 const JOIN_TOKEN_FILE = "/etc/one/join-token";
 const IDENTITY_FILE = "/var/lib/one/identity.json";
 const DATA_DIRECTORY = "/var/lib/one";
+/** What a box looks for that was moved to another machine (parts/machine-binding.ts). */
+const MACHINE_ACCEPTED_FILE = "/var/lib/one/machine-accepted";
+/** Written by a box that is no member any more (parts/stand-down.ts). */
+const STAND_DOWN_FILE = "/var/lib/one/stood-down.json";
 
-/** This machine is a box, and it waits for a token. */
-export function isWaitingBox(): boolean {
-  return existsSync(DATA_DIRECTORY) && !existsSync(IDENTITY_FILE) && existsSync(dirname(JOIN_TOKEN_FILE));
+/** Why this machine, if it is a box, waits for a token; undefined when it does not. */
+export function whyWaiting(): string | undefined {
+  if (existsSync(STAND_DOWN_FILE)) return standDownText(readFileSync(STAND_DOWN_FILE, "utf8"));
+  if (!existsSync(DATA_DIRECTORY) || existsSync(IDENTITY_FILE) || !existsSync(dirname(JOIN_TOKEN_FILE)))
+    return undefined;
+  return "This box belongs to no cluster yet: onezone server-add on a member makes a token, ringfence join TOKEN here takes it";
+}
+
+/** A person says that the box on this machine is the only one of its identity. */
+export async function acceptMachine({ terminal, options }: Context): Promise<void> {
+  const why = whyWaiting();
+  const kind = existsSync(STAND_DOWN_FILE)
+    ? (JSON.parse(readFileSync(STAND_DOWN_FILE, "utf8")) as { readonly kind: string }).kind
+    : "";
+  if (kind !== "moved") throw new CommandFailure("There is nothing to accept: no box here was moved or cloned");
+  terminal.err(`${why}\n`);
+  if (!options.has("yes") && terminal.ask("The other one never runs again? Type yes: ") !== "yes")
+    throw new CommandFailure("Nothing was accepted.");
+  writeFileSync(MACHINE_ACCEPTED_FILE, "", { mode: 0o600 });
+  terminal.out("The box is accepted on this machine and starts again within seconds.\n");
+}
+
+function standDownText(json: string): string {
+  const { text, at } = JSON.parse(json) as { readonly text: string; readonly at: string };
+  return `${text}. (since ${at})`;
 }
 
 /** Hands a token to the box that this runs on. The box looks for it by itself, so nothing is restarted. */
@@ -26,12 +52,17 @@ export async function join({ terminal, words }: Context): Promise<void> {
 }
 
 /** Writes the token where the box looks for it; throws CommandFailure on what is none, or on a member. */
-export function takeToken(text: string, file: string = JOIN_TOKEN_FILE, identity: string = IDENTITY_FILE): void {
+export function takeToken(
+  text: string,
+  file: string = JOIN_TOKEN_FILE,
+  identity: string = IDENTITY_FILE,
+  standDown: string = STAND_DOWN_FILE,
+): void {
   const token = text.trim();
   if (!/^[\x21-\x7e]{16,8192}$/.test(token)) {
     throw new CommandFailure("This is no join token: take the last line of onezone server-add");
   }
-  if (existsSync(identity)) {
+  if (existsSync(identity) && !existsSync(standDown)) {
     throw new CommandFailure("This box belongs to a cluster already; a box that is to join another one is reset first");
   }
   mkdirSync(dirname(file), { recursive: true });

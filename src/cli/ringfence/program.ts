@@ -7,12 +7,9 @@ const JSON_OPTION: Option = { name: "json", short: "j", text: "As JSON, for prog
 const YES: Option = { name: "yes", text: "Ask nothing" };
 
 async function status({ rpc, terminal, options }: Context): Promise<void> {
-  const { isWaitingBox } = await import("./join.ts");
-  if (isWaitingBox() && !options.has("endpoint")) {
-    throw new CommandFailure(
-      "This box belongs to no cluster yet: onezone server-add on a member makes a token, ringfence join TOKEN here takes it",
-    );
-  }
+  const { whyWaiting } = await import("./join.ts");
+  const waits = options.has("endpoint") ? undefined : whyWaiting();
+  if (waits !== undefined) throw new CommandFailure(waits);
   const { look } = await import("./look.ts");
   const view = await look(rpc);
   if (options.has("json")) return terminal.out(`${JSON.stringify(view, null, 2)}\n`);
@@ -172,11 +169,76 @@ export const RINGFENCE_PROGRAM: Program = {
       run: moveLeader,
     },
     {
+      name: "level raise",
+      words: "",
+      text: "Puts the next feature level in force, once every box knows it; no older build can come back then",
+      options: [YES],
+      example: "ringfence level raise",
+      run: async (context) => (await import("./level.ts")).raiseLevel(context),
+    },
+    {
+      name: "force-recover",
+      words: "",
+      text: "On a surviving box, when the quorum is lost for good: goes on alone, as a new generation.\nThe others must be off or cut off for good; its name is asked for",
+      options: [{ name: "yes", value: "name", text: "This box's name: nothing is asked" }],
+      example: "ringfence force-recover",
+      run: async (context) => (await import("./recover.ts")).forceRecover(context),
+    },
+    {
+      name: "identity accept",
+      words: "",
+      text: "On a box whose disk was moved to another board: says that it is the only one of its identity",
+      options: [{ name: "yes", text: "Ask nothing" }],
+      example: "ringfence identity accept",
+      run: async (context) => (await import("./join.ts")).acceptMachine(context),
+    },
+    {
+      name: "recovery acknowledge",
+      words: "",
+      text: "Ends the status line of a force-recover or restore; it stays on the record",
+      example: "ringfence recovery acknowledge",
+      run: async (context) => (await import("./recover.ts")).acknowledgeRecovery(context),
+    },
+    {
+      name: "console exec",
+      words: "<action> [<w1>] [<w2>] [<w3>] [<w4>] [<w5>] [<w6>] [<w7>] [<w8>]",
+      text: "On a box: does one action of the recovery console, as on the serial line; help lists them. Questions, the console\npassword and the box's name are read from standard input, a line each. Works without quorum, and with the box's program dead",
+      example: 'ringfence console exec disarm "work on the switch" < answers',
+      run: async (context) => (await import("./console.ts")).execConsole(context),
+    },
+    {
+      name: "console record",
+      words: "",
+      text: "What was done on the recovery consoles of all boxes, the newest first",
+      example: "ringfence console record",
+      run: async (context) => (await import("./console.ts")).printConsoleRecord(context),
+    },
+    {
       name: "config check",
       words: "[<file>] [<boxfile>]",
       text: "Reads the configuration as a box would: every problem with its line, or the proof of its timings",
       example: "ringfence config check",
       run: async (context) => (await import("./config-check.ts")).checkConfig(context),
+    },
+    {
+      name: "log verify",
+      words: "[<dir>]",
+      text: "Reads this box's log, running or not, and writes nothing: every segment, how far it was durable, the first bad\nrecord. Ends with 0 if a start would take it (a torn tail is cut), 1 if it would refuse, 2 if there is no log",
+      options: [JSON_OPTION],
+      example: "ringfence log verify /var/lib/one/log",
+      run: async (context) => (await import("./log.ts")).verifyLog(context),
+    },
+    {
+      name: "log dump",
+      words: "[<dir>]",
+      text: "Prints the entries of this box's log with their statements; secrets read ***. Ends as log verify does",
+      options: [
+        { name: "from", value: "index", text: "The first entry; without it all that the log has" },
+        { name: "count", value: "n", text: "How many entries at most" },
+        { ...JSON_OPTION, text: "As JSON, one entry a line" },
+      ],
+      example: "ringfence log dump --from 4711 --json",
+      run: async (context) => (await import("./log.ts")).dumpLog(context),
     },
   ],
 };

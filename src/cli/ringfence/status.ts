@@ -1,6 +1,7 @@
+import { describeTimings, timingsFromText } from "../../config/timings.ts";
 import { Page } from "../objects.ts";
 import { coloured, type Terminal } from "../terminal.ts";
-import type { BoxStatus, FencedHost, FenceStatus, Member, Vip } from "./answers.ts";
+import type { BoxStatus, FencedHost, FenceStatus, Member, Recovery, Vip } from "./answers.ts";
 import type { View } from "./look.ts";
 
 /** Prints the cluster for people: who leads, who holds the VIP, how each box and each host is. */
@@ -11,7 +12,13 @@ export function printStatus(terminal: Terminal, { here, leader, fencing }: View)
   page.field("ROLE", `${cluster.role}, term ${cluster.term}`);
   page.field("LEADER", leaderText(here, leader));
   page.field("LOG", `${cluster.lastIndex}, committed ${cluster.commit}, applied ${cluster.applied}`);
+  page.field("LEVEL", levelText(leader ?? here));
+  page.field("TIMINGS", timingsText(here.cluster.timings));
+  const clockObstacle = here.cluster.clockObstacle ?? "";
+  if (clockObstacle !== "") page.field("CLOCK", clockObstacle);
   page.field("VIP", vipText(here.vip, leader));
+  if (here.generation > 1) page.field("GENERATION", String(here.generation));
+  for (const one of here.recoveries) page.field("RECOVERED", recoveryText(one));
   for (const [name, count] of Object.entries(here.vip?.incidents ?? {})) {
     if (count > 0) page.field("  INCIDENTS", `${name} ${count}`);
   }
@@ -21,11 +28,34 @@ export function printStatus(terminal: Terminal, { here, leader, fencing }: View)
   printHosts(terminal, page, leader, here, fencing);
 }
 
+/** A line for a generation that nobody has acknowledged. */
+function recoveryText(one: Recovery): string {
+  const left = one.former.map((server) => server.name).join(", ");
+  const what = one.reason === "restore" ? "restored from a backup" : `${one.name} went on alone`;
+  return `generation ${one.generation}: ${what}, by ${one.by} at ${new Date(one.at).toISOString()}; entries after ${one.lastIndex} of the former generation are lost${left === "" ? "" : `; left behind: ${left}`}. ringfence recovery acknowledge ends this line`;
+}
+
 function leaderText(here: BoxStatus, leader: BoxStatus | undefined): string {
   const member = here.cluster.members.find((one) => one.raftId === here.cluster.leader);
   if (member === undefined) return "none is known: writes wait";
   if (leader === undefined) return `${member.name}, which does not answer`;
-  return `${member.name}, lease ${Math.round(leader.cluster.leaseMs)} ms`;
+  const { leaseMs, longestRoundMs } = leader.cluster;
+  return `${member.name}, lease ${Math.round(leaseMs)} ms, heartbeats answered within ${Math.ceil(longestRoundMs)} ms`;
+}
+
+/** The feature level in force, and what the boxes could do. */
+function levelText({ cluster }: BoxStatus): string {
+  const levels = cluster.members.map(({ level }) => level);
+  const lowest = levels.reduce((one, level) => (one === null || level === null ? null : Math.min(one, level)));
+  if (lowest !== null && lowest > cluster.level)
+    return `${cluster.level}; every box knows ${lowest}: ringfence level raise`;
+  return String(cluster.level);
+}
+
+function timingsText(text: string): string {
+  if (text === "") return "none agreed on yet: each box goes by its own oned.conf";
+  const timings = timingsFromText(text);
+  return timings === undefined ? text : describeTimings(timings);
 }
 
 function vipText(own: Vip | null, leader: BoxStatus | undefined): string {
@@ -42,15 +72,34 @@ function vipText(own: Vip | null, leader: BoxStatus | undefined): string {
 function printMembers(terminal: Terminal, page: Page, view: BoxStatus): void {
   page.section("BOXES");
   page.tableHead(
-    `${"ID".padStart(3)} ${"NAME".padEnd(15)} ${"ROLE".padEnd(10)} ${"ADDRESS".padEnd(22)} ${"LAG".padStart(8)} STAT`,
+    `${"ID".padStart(3)} ${"NAME".padEnd(15)} ${"ROLE".padEnd(10)} ${"ADDRESS".padEnd(22)} ${"LAG".padStart(8)} ${"BUILD".padEnd(10)} ${"LEVEL".padStart(5)} STAT`,
   );
   for (const member of [...view.cluster.members].sort((a, b) => a.serverId - b.serverId)) {
     const id = member.serverId < 0 ? "-" : String(member.serverId);
     const stat = member.isReachable ? coloured(terminal, "green", "on") : coloured(terminal, "red", "err");
     page.line(
-      `${id.padStart(3)} ${member.name.slice(0, 15).padEnd(15)} ${roleOf(member, view).padEnd(10)} ${member.peerAddress.padEnd(22)} ${lagOf(member, view).padStart(8)} ${stat}`,
+      `${id.padStart(3)} ${member.name.slice(0, 15).padEnd(15)} ${roleOf(member, view).padEnd(10)} ${member.peerAddress.padEnd(22)} ${lagOf(member, view).padStart(8)} ${(member.build ?? "-").slice(0, 10).padEnd(10)} ${String(member.level ?? "-").padStart(5)} ${stat}`,
     );
+    const disk = diskText(member);
+    if (disk !== "") page.line(`     ${coloured(terminal, "red", disk)}`);
+    const asked = member.timings ?? "";
+    if (asked !== "" && view.cluster.timings !== "" && asked !== view.cluster.timings)
+      page.line(`     its oned.conf asks for ${timingsText(asked)}: in force when most boxes ask for it`);
   }
+}
+
+/** A sync that takes longer is worth a word, ms. */
+const SLOW_DISK_MS = 50;
+
+/** What is wrong with a box's disk; "" for nothing. */
+function diskText({ disk }: Member): string {
+  if (disk === undefined || disk === null) return "";
+  const facts = [
+    disk.hasState ? "" : "its state is lost: it waits for a snapshot of the leader",
+    disk.room === "enough" ? "" : `its disk is ${disk.room}: ${Math.floor(disk.freeBytes / 1024 ** 2)} MiB left`,
+    disk.durableMs < SLOW_DISK_MS ? "" : `its disk is slow: ${Math.round(disk.durableMs)} ms a sync`,
+  ];
+  return facts.filter((text) => text !== "").join("; ");
 }
 
 function roleOf(member: Member, view: BoxStatus): string {

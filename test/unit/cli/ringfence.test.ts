@@ -10,6 +10,7 @@ import { CommandFailure } from "../../../src/cli/failure.ts";
 import { joinTokenOf, takeToken } from "../../../src/cli/ringfence/join.ts";
 import { RINGFENCE_PROGRAM } from "../../../src/cli/ringfence/program.ts";
 import { run } from "../../../src/cli/run.ts";
+import { timingsOf, timingsText } from "../../../src/config/timings.ts";
 import type { Value } from "../../../src/one/method.ts";
 import { CODE, refusal } from "../../../src/one/refusal.ts";
 import { fakeFrontEnd } from "./fake-front-end.ts";
@@ -19,20 +20,36 @@ const GUID = "33221100554477668899aabbccddeeff";
 const UUID = "00112233-4455-6677-8899-aabbccddeeff";
 
 interface Scene {
+  /** Of box1. */
+  readonly disk?: object;
+  readonly generation?: number;
+  readonly recoveries?: readonly unknown[];
   readonly role?: string;
   readonly guid?: string;
   readonly uuid?: string;
   readonly fenceState?: string;
   readonly reason?: string;
+  readonly members?: readonly ReturnType<typeof member>[];
+}
+
+const DEFAULT = timingsText(good({}));
+const FAST = timingsText(good({ PROFILE: "fast" }));
+
+function good(items: Readonly<Record<string, string>>) {
+  const timings = timingsOf(items);
+  if ("problem" in timings) throw new Error(timings.problem);
+  return timings;
 }
 
 const member = (serverId: number, name: string, match: number | null, isReachable = true) => ({
   ...{ serverId, name, raftId: `r${serverId}`, peerAddress: `10.0.0.${10 + serverId}:2636` },
   ...{ isVoter: true, isReachable, match },
+  ...{ level: isReachable ? 1 : null, build: isReachable ? "0.1.0" : null, timings: isReachable ? DEFAULT : null },
 });
 
 function answers(scene: Scene): Record<string, Value> {
   const status = {
+    ...{ generation: scene.generation ?? 1, recoveries: scene.recoveries ?? [] },
     box: { raftId: "r0", serverId: 0, name: "box0" },
     cluster: {
       ...{
@@ -44,8 +61,12 @@ function answers(scene: Scene): Record<string, Value> {
         lastIndex: 100,
         leaseMs: 480.4,
       },
-      longestTurnMs: 3,
-      members: [member(1, "box1", 97), member(0, "box0", null), member(2, "box2", 40, false)],
+      ...{ longestTurnMs: 3, roundMs: 2.5, longestRoundMs: 7.2, level: 1, timings: DEFAULT },
+      members: scene.members ?? [
+        { ...member(1, "box1", 97), disk: scene.disk ?? null },
+        member(0, "box0", null),
+        member(2, "box2", 40, false),
+      ],
     },
     vip: {
       ...{ holding: true, leadership: "leader", claim: "free", leaseRemainingMs: 480, isTableSound: true },
@@ -112,16 +133,18 @@ test("status shows who leads, who holds the VIP, how far each box is, and how ea
     out.replace(/ +$/gm, ""),
     `BOX box0 (server 0)
 ROLE          : leader, term 7
-LEADER        : box0, lease 480 ms
+LEADER        : box0, lease 480 ms, heartbeats answered within 8 ms
 LOG           : 100, committed 90, applied 90
+LEVEL         : 1
+TIMINGS       : default (heartbeat 100 ms, E 600 ms, election 650–1000 ms)
 VIP           : 10.0.0.2/24 on eth0, held by box0
   INCIDENTS   : lapses 2
 
 BOXES
- ID NAME            ROLE       ADDRESS                     LAG STAT
-  0 box0            leader     10.0.0.10:2636                0 on
-  1 box1            follower   10.0.0.11:2636                3 on
-  2 box2            follower   10.0.0.12:2636               60 err
+ ID NAME            ROLE       ADDRESS                     LAG BUILD      LEVEL STAT
+  0 box0            leader     10.0.0.10:2636                0 0.1.0          1 on
+  1 box1            follower   10.0.0.11:2636                3 0.1.0          1 on
+  2 box2            follower   10.0.0.12:2636               60 -              - err
 
 HOSTS (fencing is armed)
   ID NAME                 LEVEL        ANSWER FENCING      BMC
@@ -130,6 +153,59 @@ HOSTS (fencing is armed)
      degraded: its disk is slow
 `,
   );
+});
+
+test("status names a box whose file asks for other timings, and a level that only waits to be raised", async () => {
+  const newer = { level: 2, build: "0.2.0" };
+  const members = [
+    { ...member(0, "box0", null), ...newer },
+    { ...member(1, "box1", 97), ...newer, timings: FAST },
+  ];
+  const { out } = await command({ members }, ["status"]);
+  assert.match(out, "LEVEL         : 1; every box knows 2: ringfence level raise\n");
+  assert.match(
+    out,
+    "0.2.0          2 on\n     its oned.conf asks for fast (heartbeat 20 ms, E 150 ms, election 165–300 ms): in force when most boxes ask for it\n",
+  );
+  assert.is(out.split("asks for").length, 2);
+});
+
+test("level raise names the level that there is no way back from, and asks for its number", async () => {
+  const members = [member(0, "box0", null)];
+  const yes = await command({ members }, ["level", "raise"], { answers: ["2"] });
+  assert.is(yes.code, 0);
+  assert.is(yes.out, "Feature level 1 is in force.\n");
+  const no = await command({ members }, ["level", "raise"], { answers: ["1"] });
+  assert.is(no.out, "");
+  assert.match(no.err, "Nothing was confirmed");
+});
+
+test("status shows a generation that a person began until it is acknowledged", async () => {
+  const recovery = {
+    ...{ generation: 3, reason: "force-recover", by: "oneadmin", at: 0, name: "box0", commit: 90, lastIndex: 100 },
+    former: [{ serverId: 1, name: "box1" }],
+  };
+  const { out } = await command({ generation: 3, recoveries: [recovery] }, ["status"]);
+  assert.match(out, /GENERATION +: 3\n/);
+  assert.match(
+    out,
+    "RECOVERED     : generation 3: box0 went on alone, by oneadmin at 1970-01-01T00:00:00.000Z; entries after 100 of the former generation are lost; left behind: box1. ringfence recovery acknowledge ends this line",
+  );
+  const done = await command({ generation: 3 }, ["recovery", "acknowledge"]);
+  assert.equal(done.writes, [["ringfence.recovery.acknowledge"]]);
+});
+
+test("status names a box whose disk is full, slow or without its state", async () => {
+  const { out } = await command(
+    { disk: { room: "low", freeBytes: 40.5 * 1024 ** 2, durableMs: 300.4, hasState: false } },
+    ["status"],
+  );
+  assert.match(
+    out,
+    /box1 .*\n +its state is lost: it waits for a snapshot of the leader; its disk is low: 40 MiB left; its disk is slow: 300 ms a sync\n/,
+  );
+  const well = await command({ disk: { room: "enough", freeBytes: 1e10, durableMs: 2, hasState: true } }, ["status"]);
+  assert.not.match(well.out, /MiB left|a sync/);
 });
 
 test("status --json is one document for programs", async () => {
@@ -246,6 +322,8 @@ test("config check prints the proof, or every problem with file and line and end
   const good = await command({}, ["config", "check", file]);
   assert.is(good.code, 0);
   assert.match(good.out, "Timings of profile fast:\n  holds: lease D");
+  assert.match(good.out, "no writes and no VIP for about 215 ms, at most near 315 ms");
+  assert.match(good.out, "VIP 10.0.0.2/24 on eth0: leaves a box that hangs or dies at the latest 123.5 ms after");
   writeFileSync(file, 'PORT = "abc"\nISOLATED = "maybe"\n');
   const bad = await command({}, ["config", "check", file]);
   assert.is(bad.code, 1);

@@ -6,6 +6,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { findEndpoint, findSession } from "../../../src/cli/client/credentials.ts";
 import { GENERAL_OPTIONS, type Program, wordCount } from "../../../src/cli/command.ts";
+import { DATABASE_PROGRAM } from "../../../src/cli/nouns/database.ts";
 import { DATASTORE_PROGRAM } from "../../../src/cli/nouns/datastore.ts";
 import { HOST_PROGRAM } from "../../../src/cli/nouns/host.ts";
 import { IMAGE_PROGRAM } from "../../../src/cli/nouns/image.ts";
@@ -28,6 +29,7 @@ const PROGRAMS = [
   USER_PROGRAM,
   DATASTORE_PROGRAM,
   IMAGE_PROGRAM,
+  DATABASE_PROGRAM,
   RINGFENCE_PROGRAM,
 ];
 
