@@ -12,6 +12,10 @@ import type { Lan } from "./lan.ts";
 import type { Write } from "./machine.ts";
 import { decodeWrite, encodeWrite, SimMachine } from "./machine.ts";
 import type { Network, Packet } from "./network.ts";
+import type { Sightings } from "./sightings.ts";
+import { SimSnapshots } from "./snapshots.ts";
+import type { Tracer } from "./trace.ts";
+import { demand } from "./violation.ts";
 import type { World } from "./world.ts";
 
 /** The timings that a box's configuration may have. */
@@ -25,6 +29,8 @@ export const TIMINGS: readonly Timings[] = [
 export type Reply =
   | { readonly kind: "done"; readonly index: number; readonly value: number }
   | { readonly kind: "not-leader"; readonly leader: RaftId }
+  /** Older than the session remembers: what became of it, nobody knows any more. */
+  | { readonly kind: "expired" }
   | { readonly kind: "failed" };
 
 export interface BoxParts {
@@ -32,7 +38,11 @@ export interface BoxParts {
   readonly network: Network;
   readonly lan: Lan;
   readonly checks: Checks;
+  readonly sightings: Sightings;
   readonly options: Partial<Options>;
+  /** Told of each box that has just become the leader. */
+  readonly elected: ((box: SimBox) => void)[];
+  readonly tracer: Tracer | undefined;
 }
 
 /**
@@ -46,17 +56,22 @@ export class SimBox {
   readonly disk: SimDisk;
   readonly kernel: SimKernel;
   machine = new SimMachine();
+  readonly snapshots: SimSnapshots;
+  /** Moved into the database by a checkpoint: what a power cut cannot take. */
+  durableApplied = 0;
   /** A mutant's separate store: the applied index that lies outside the data's transaction. */
   #appliedMark = 0;
-  /** oned.conf's part of it; read at a start. */
-  timings: Timings;
+  /** What its oned.conf asks for: in force here until an entry says otherwise. */
+  readonly #configured: Timings;
   /** What the leader told this box when it joined; a founder has its record on the disk. */
   bootstrap: MembershipRecord | undefined;
   #process: CoreProcess | undefined;
   #applyQueue: LogEntry[] = [];
   #isApplying = false;
   readonly #pendingWrites = new Map<string, (reply: Reply) => void>();
-  readonly #pendingReads = new Map<number, (index: number) => void>();
+  readonly #pendingReads = new Map<number, Read>();
+  /** Reads that know their index and wait until it is applied here. */
+  #waitingReads: { readonly index: number; readonly read: Read }[] = [];
 
   /** As the last Ready said. */
   role: Role = "follower";
@@ -75,12 +90,18 @@ export class SimBox {
   constructor(number: number, id: RaftId, parts: BoxParts, timings: Timings) {
     this.id = id;
     this.#parts = parts;
-    this.timings = timings;
+    this.#configured = timings;
     this.#random = parts.world.split();
     this.disk = new SimDisk(parts.world);
     this.#clockOffset = this.#random.range(1, 1_000_000);
     this.#clockRate = parts.world.faults.drift ? 1 + (this.#random.fraction() - 0.5) * 0.01 : 1;
     this.kernel = new SimKernel(number, () => this.localNow, parts.lan);
+    this.snapshots = new SimSnapshots(this, parts, this.#random.split());
+  }
+
+  /** As the state database has them, whose tail may have been lost: a restart begins with these. */
+  get timings(): Timings {
+    return TIMINGS[this.machine.timings ?? -1] ?? this.#configured;
   }
 
   get isUp(): boolean {
@@ -100,6 +121,14 @@ export class SimBox {
     return this.#process?.isPaused ?? false;
   }
 
+  /** How far people have set its wall clock off. */
+  wallOffsetMs = 0;
+
+  /** What only a planted mistake measures with. */
+  get wallNow(): number {
+    return this.localNow + this.wallOffsetMs;
+  }
+
   /** The box's own monotonic clock. */
   get localNow(): number {
     return this.#clockOffset + this.#parts.world.now * this.#clockRate;
@@ -116,7 +145,11 @@ export class SimBox {
 
   start(): void {
     assert(this.#process === undefined, `${this.id} runs already`);
-    const { world, checks } = this.#parts;
+    const { world, checks, sightings } = this.#parts;
+    if (!this.snapshots.completeInstall()) {
+      this.#restartSoon();
+      return;
+    }
     const record = this.disk.membership ?? this.bootstrap ?? { index: 0, value: EMPTY_MEMBERSHIP };
     // Synced before anything else, as core-thread.ts does it.
     this.disk.membership = record;
@@ -125,14 +158,19 @@ export class SimBox {
     const applied = world.mutants.has("applied-index-outside-transaction") ? this.#appliedMark : this.machine.applied;
     assert(this.disk.log.lastIndex() >= applied, `${this.id}: the log ends before what is applied`);
     this.machine.applied = applied;
+    demand(this.disk.log.firstIndex() <= applied + 1, "purge never beyond the durable applied index", () => {
+      return `${this.id} has applied ${applied}, its log begins at ${this.disk.log.firstIndex()}`;
+    });
     const process = new CoreProcess(this, this.#parts, { membership: record, applied, random: this.#random.split() });
     this.#process = process;
+    this.snapshots.begin(process);
     const status = process.node.status();
     this.role = status.role;
     this.leader = "";
     this.term = status.term;
     this.commit = status.commit;
     checks.started(this);
+    sightings.started(this);
   }
 
   /** The process ends; kernel and page cache stay. */
@@ -146,9 +184,18 @@ export class SimBox {
     this.#process?.leave(() => this.kill());
   }
 
+  /** The process asks to be started again. */
+  restart(): void {
+    this.#process?.leave(() => this.crash());
+  }
+
   /** The process ends by itself, and its supervisor starts it again. */
   crash(): void {
     this.kill();
+    this.#restartSoon();
+  }
+
+  #restartSoon(): void {
     this.#parts.world.after(20 + this.#random.fraction() * 200, "restart", () => {
       if (!this.isUp) this.start();
     });
@@ -160,7 +207,8 @@ export class SimBox {
     this.kernel.reset();
     this.disk.cutPower();
     const { world, checks } = this.#parts;
-    const lost = this.#random.chance(0.5) ? this.#random.range(0, Math.min(20, this.machine.applied)) : 0;
+    const losable = Math.min(20, this.machine.applied - this.durableApplied);
+    const lost = this.#random.chance(0.5) ? this.#random.range(0, losable) : 0;
     const applied = this.machine.applied - lost;
     if (lost === 0) return;
     world.count("state transactions lost");
@@ -173,16 +221,20 @@ export class SimBox {
     this.bootstrap ??= this.disk.membership;
     this.disk.wipe();
     this.machine = new SimMachine();
+    this.durableApplied = 0;
+    this.snapshots.wipe();
     this.#appliedMark = 0;
   }
 
   #end(): void {
     this.#process?.end();
     this.#process = undefined;
+    this.snapshots.end();
     this.#applyQueue = [];
     this.#isApplying = false;
     this.#pendingWrites.clear();
     this.#pendingReads.clear();
+    this.#waitingReads = [];
     this.receipts.clear();
     this.role = "follower";
   }
@@ -211,9 +263,14 @@ export class SimBox {
     });
   }
 
-  read(context: number, reply: (index: number) => void): void {
+  /** A linearizable read of a counter: of this box's own state, once it holds what the read index covers. */
+  read(context: number, key: number, reply: (value: number, index: number) => void): void {
     this.operate((_pump, node) => {
-      if (node.readIndex(context, this.localNow).kind === "started") this.#pendingReads.set(context, reply);
+      // Only the client can tell: no index is ever asked for.
+      if (this.#parts.world.mutants.has("leader-reads-its-own-state") && this.role === "leader")
+        reply(this.machine.counters.get(key) ?? 0, Number.POSITIVE_INFINITY);
+      else if (node.readIndex(context, this.localNow).kind === "started")
+        this.#pendingReads.set(context, { key, reply });
     });
   }
 
@@ -230,7 +287,8 @@ export class SimBox {
 
   /** A Ready leaves the core. */
   ready(ready: Ready): void {
-    const { world, checks } = this.#parts;
+    const { world, checks, sightings } = this.#parts;
+    const before = { role: this.role, term: this.term };
     if (ready.hardState !== undefined) {
       this.term = ready.hardState.term;
       this.commit = ready.hardState.commit;
@@ -240,11 +298,26 @@ export class SimBox {
       this.leader = ready.softState.leader;
       world.trace(() => `${this.id} is ${this.role} in term ${this.term}, leader ${this.leader || "unknown"}`);
     }
+    sightings.roleChanged(this, before);
+    if (this.role === "leader" && before.role !== "leader") for (const tell of this.#parts.elected) tell(this);
+    sightings.ready(this, ready);
     checks.ready(this, ready);
     for (const { context, index } of ready.readStates) {
-      const reply = this.#pendingReads.get(context);
+      const read = this.#pendingReads.get(context);
       this.#pendingReads.delete(context);
-      if (reply !== undefined && index > 0) this.#process?.input(() => reply(index));
+      if (read !== undefined && index > 0) this.#waitingReads.push({ index, read });
+    }
+    if (ready.readStates.length > 0) this.#process?.input(() => this.#serveReads());
+  }
+
+  #serveReads(): void {
+    const { applied, counters } = this.machine;
+    const waiting = this.#waitingReads;
+    this.#waitingReads = [];
+    for (const each of waiting) {
+      const { index, read } = each;
+      if (index > applied) this.#waitingReads.push(each);
+      else read.reply(counters.get(read.key) ?? 0, index);
     }
   }
 
@@ -280,9 +353,15 @@ export class SimBox {
         this.#isApplying = false;
         const batch = this.#applyQueue;
         this.#applyQueue = [];
+        const { timings } = this;
         for (const entry of batch) this.#apply(entry);
+        this.#serveReads();
         // The message to the core thread comes after the transaction: a process may end between the two.
         process.input(() => process.pump.applied(this.machine.applied));
+        if (this.timings !== timings) {
+          this.#parts.world.count("timings changed under way");
+          process.input(() => process.setTimings(this.timings));
+        }
         this.#applySoon();
       }),
     );
@@ -297,8 +376,13 @@ export class SimBox {
     const requestId = requestIdOf(decodeWrite(entry.data));
     const reply = this.#pendingWrites.get(requestId);
     this.#pendingWrites.delete(requestId);
-    reply?.({ kind: "done", index: entry.index, value });
+    reply?.(value === 0 ? { kind: "expired" } : { kind: "done", index: entry.index, value });
   }
+}
+
+interface Read {
+  readonly key: number;
+  readonly reply: (value: number, index: number) => void;
 }
 
 function requestIdOf(write: Write): string {

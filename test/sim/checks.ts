@@ -1,6 +1,6 @@
 import type { Message } from "../../src/raft/messages.ts";
 import { isQuorum } from "../../src/raft/quorum.ts";
-import type { LogEntry, RaftId, RaftNode, Ready } from "../../src/raft/types.ts";
+import type { LogEntry, RaftId, RaftNode, Ready, Status } from "../../src/raft/types.ts";
 import type { SimBox } from "./box.ts";
 import { decodeWrite, SimMachine } from "./machine.ts";
 import { demand } from "./violation.ts";
@@ -12,6 +12,12 @@ interface Acknowledged {
   readonly index: number;
   readonly value: number;
 }
+
+/** So many waits in a row that are equal but for a timer's lateness: by chance once in some hundred million. */
+const EQUAL_WAITS = 9;
+const EQUAL_WAITS_MS = 14;
+/** The shortest whole election time-out of any timings, less the error of a clock. */
+const FULL_WAIT_MS_MIN = 160;
 
 /** What must hold at every step, seen from outside: it knows what all boxes did, and believes none of them. */
 export class Checks {
@@ -172,6 +178,20 @@ export class Checks {
     });
   }
 
+  /** What a leader believes a member to have, as it has just heard from it: the member's disk must say the same. */
+  matches(leader: SimBox, status: Status, from: RaftId): void {
+    const match = status.progress.find((each) => each.id === from)?.match ?? 0;
+    const disk = this.#boxes().find((each) => each.id === from)?.disk;
+    if (match === 0 || disk === undefined || status.role !== "leader" || match < disk.log.firstIndex()) return;
+    const own = this.#views.get(leader.id)?.log[match - 1]?.term;
+    const held = disk.log.term(match);
+    // A leader of a newer term may have cut that log since.
+    const isCut = disk.hardState.term > status.term;
+    demand(isCut || held === own, "match is never above what a member holds", () => {
+      return `${leader.id} believes that ${from} has ${match}@${own}, it has term ${held}`;
+    });
+  }
+
   /** A message leaves a box. */
   sent(box: SimBox, message: Message): void {
     const { hardState, log } = box.disk;
@@ -191,7 +211,10 @@ export class Checks {
         return;
       }
       case "vote-request":
-        if (message.preVote) return;
+        if (message.preVote) {
+          this.#waited(box);
+          return;
+        }
         durable(hardState.term >= message.term, "its own vote");
         if (message.transfer) this.#transferTerms.add(message.term);
         this.#granted(box, message.term, box.id);
@@ -224,6 +247,29 @@ export class Checks {
     }
   }
 
+  /** Boxes that wait equally long for the same things collide for ever: each wait is drawn anew. */
+  #waited(box: SimBox): void {
+    const known = this.#electionWaits.get(box.id);
+    const now = box.localNow;
+    if (known === undefined || known.node !== box.node) {
+      this.#electionWaits.set(box.id, { node: box.node, at: now, waits: [] });
+      return;
+    }
+    const wait = now - known.at;
+    // The other requests of the same round.
+    if (wait < 1) return;
+    known.at = now;
+    // After a refused round it tries again soon: those waits are short, and too many of them are alike by chance.
+    if (wait < FULL_WAIT_MS_MIN) known.waits.length = 0;
+    else known.waits.push(wait);
+    if (known.waits.length > EQUAL_WAITS) known.waits.shift();
+    const spread = Math.max(...known.waits) - Math.min(...known.waits);
+    demand(known.waits.length < EQUAL_WAITS || spread > EQUAL_WAITS_MS, "election time-outs are drawn anew", () => {
+      return `${box.id} asked after ${known.waits.map((each) => each.toFixed(0)).join(" ")} ms`;
+    });
+  }
+  readonly #electionWaits = new Map<RaftId, { node: RaftNode | undefined; at: number; waits: number[] }>();
+
   /** A vote leaves: one a term, and none within a promise unless the leader itself asked for the election. */
   #granted(box: SimBox, term: number, candidate: RaftId): void {
     const key = `${box.id}/${term}`;
@@ -254,9 +300,20 @@ export class Checks {
     const write = decodeWrite(entry.data);
     const key = `${write.client}/${write.sequence}`;
     demand(!this.#failed.has(key), "failed means that nothing happened", () => `${key} is applied at ${entry.index}`);
+    // Too old to be executed.
+    if (value === 0) return;
     const first = this.#applications.get(key);
     if (first === undefined) this.#applications.set(key, value);
     else demand(first === value, "a request is applied once", () => `${key} gave ${first}, then ${value}`);
+  }
+
+  /** A snapshot has become a box's state. */
+  installed(box: SimBox): void {
+    const { applied, hash } = box.machine;
+    const known = this.#hashes[applied];
+    demand(known === undefined || known === hash, "one state per applied index", () => {
+      return `${box.id} was given another one at ${applied}`;
+    });
   }
 
   /** The state at an index, made again from the committed log: what a box has after losing its last transactions. */
@@ -318,6 +375,11 @@ export class Checks {
     demand(!this.#applications.has(key), "failed means that nothing happened", () => `${key} was applied`);
   }
 
+  /** Whether a request took effect, whatever its client was told. */
+  hasHappened(client: number, sequence: number): boolean {
+    return this.#applications.has(`${client}/${sequence}`);
+  }
+
   read(index: number, acknowledgedBefore: number): void {
     demand(index >= acknowledgedBefore, "reads see every write acknowledged before them", () => {
       return `read at ${index}, ${acknowledgedBefore} was acknowledged`;
@@ -334,6 +396,16 @@ export class Checks {
       const applied = this.#applications.get(`${client}/${sequence}`);
       demand(applied === value, "acknowledged once", () => `${client}/${sequence}: told ${value}, applied ${applied}`);
     }
+    for (const box of this.#boxes()) this.#appliedOnce(box);
     this.#world.count(this.#acknowledged.length > 0 ? "seeds with acknowledged writes" : "seeds without writes");
+  }
+
+  /** Whatever order the requests came in, each moved its counter by one. */
+  #appliedOnce(box: SimBox): void {
+    if (box.machine.applied < this.committed.length) return;
+    const moved = [...box.machine.counters.values()].reduce((sum, value) => sum + value, 0);
+    demand(moved === this.#applications.size, "each request is applied exactly once", () => {
+      return `${box.id} counts ${moved} for ${this.#applications.size} requests`;
+    });
   }
 }

@@ -1,6 +1,19 @@
 import type { Prng } from "../../src/base/prng.ts";
 import type { Reply, SimBox } from "./box.ts";
 import type { Component, Stage } from "./component.ts";
+import { COUNTER, type CounterInput } from "./counter-model.ts";
+import { checkPerKey, type Operation } from "./linearizability.ts";
+import { demand } from "./violation.ts";
+
+/** One logical write, over all its tries; it returns with the first answer that arrives, to whichever of them. */
+interface Call {
+  readonly key: number;
+  readonly client: number;
+  readonly sequence: number;
+  readonly calledAt: number;
+  returnedAt: number;
+  value: number | undefined;
+}
 
 interface Client {
   readonly number: number;
@@ -16,14 +29,21 @@ const CLIENTS = 4;
 const KEYS = 3;
 /** A client gives up waiting and asks another box, with the same request. */
 const TIMEOUT_MS = 400;
+/** How often it gives up for good instead: it does not know the outcome, and goes on with something else. */
+const GIVE_UP = 0.08;
 
-/** Clients that write one thing at a time and retry until they hear an outcome, and readers. */
+/**
+ * Clients that write one thing at a time and retry until they hear an outcome or give up, and readers. What they were
+ * told must be explained by counters that do one thing at a time (linearizability.ts).
+ */
 export class Clients implements Component {
   readonly name = "clients";
   readonly #clients: Client[] = [];
   #random!: Prng;
   #isStopping = false;
   #reads = 0;
+  readonly #calls: Call[] = [];
+  readonly #readHistory: Operation<CounterInput, number>[] = [];
 
   start(stage: Stage): void {
     this.#random = stage.world.split();
@@ -44,29 +64,62 @@ export class Clients implements Component {
     return waiting === undefined ? undefined : `client ${waiting.number} waits for ${waiting.sequence}`;
   }
 
+  finish(stage: Stage): void {
+    const writes = this.#calls.map(
+      ({ key, calledAt, returnedAt, value }): Operation<CounterInput, number> => ({
+        input: { kind: "add", key },
+        calledAt,
+        returnedAt,
+        output: value,
+      }),
+    );
+    for (const { client, sequence, returnedAt } of this.#calls) {
+      if (returnedAt === Number.POSITIVE_INFINITY && stage.checks.hasHappened(client, sequence))
+        stage.world.count("unknown outcome found committed");
+    }
+    const verdict = checkPerKey([...writes, ...this.#readHistory], (input) => input.key, COUNTER);
+    demand(verdict.kind !== "undecided", "client histories can be judged", () => "too many possibilities at once");
+    demand(verdict.kind !== "violated", "client histories are linearizable", () => {
+      return verdict.kind === "violated" ? `no order explains ${JSON.stringify(verdict.operation)}` : "";
+    });
+  }
+
   #next(stage: Stage, client: Client): void {
     if (this.#isStopping) return;
     client.sequence++;
     client.isWaiting = true;
-    this.#ask(stage, client, this.#random.range(1, KEYS));
+    const call: Call = {
+      key: this.#random.range(1, KEYS),
+      client: client.number,
+      sequence: client.sequence,
+      calledAt: stage.world.now,
+      returnedAt: Number.POSITIVE_INFINITY,
+      value: undefined,
+    };
+    this.#calls.push(call);
+    this.#ask(stage, client, call);
   }
 
-  #ask(stage: Stage, client: Client, key: number): void {
+  #ask(stage: Stage, client: Client, call: Call): void {
     const { world } = stage;
     const attempt = ++client.attempt;
-    const { number, sequence } = client;
+    const { key, client: number, sequence } = call;
     const box = this.#boxFor(stage, client);
     const retry = (delayMs: number): void => {
       world.after(delayMs, "retry", () => {
         if (client.attempt !== attempt) return;
-        this.#ask(stage, client, key);
+        this.#ask(stage, client, call);
       });
     };
     world.after(this.#random.fraction() * 2, "request", () => {
       box.write({ client: number, sequence, key }, (reply) => {
         world.after(this.#random.fraction() * 2, "reply", () => {
           // The ledger counts every answer that arrives; the client goes on with the first.
-          if (reply.kind === "done") stage.checks.acknowledged(number, sequence, reply.index, reply.value);
+          if (reply.kind === "done") {
+            stage.checks.acknowledged(number, sequence, reply.index, reply.value);
+            call.value ??= reply.value;
+            call.returnedAt = Math.min(call.returnedAt, world.now);
+          }
           if (client.attempt !== attempt) return;
           this.#answered(stage, client, reply, retry);
         });
@@ -75,8 +128,13 @@ export class Clients implements Component {
     world.after(TIMEOUT_MS, "time-out", () => {
       if (client.attempt !== attempt) return;
       client.target++;
+      if (world.storm && this.#random.chance(GIVE_UP)) {
+        world.count("outcome unknown, given up");
+        this.#rest(stage, client);
+        return;
+      }
       world.count("outcome unknown, asked again");
-      this.#ask(stage, client, key);
+      this.#ask(stage, client, call);
     });
   }
 
@@ -90,6 +148,11 @@ export class Clients implements Component {
       return;
     }
     if (reply.kind === "failed") stage.checks.failed(client.number, client.sequence);
+    this.#rest(stage, client);
+  }
+
+  /** Done with this request, one way or the other. */
+  #rest(stage: Stage, client: Client): void {
     client.attempt++;
     client.isWaiting = false;
     stage.world.after(this.#random.fraction() * 60, "client", () => this.#next(stage, client));
@@ -104,9 +167,12 @@ export class Clients implements Component {
     const { world, checks } = stage;
     const box = this.#random.pick(stage.boxes);
     const acknowledgedBefore = checks.acknowledgedIndex;
-    box.read(++this.#reads, (index) => {
+    const input: CounterInput = { kind: "read", key: this.#random.range(1, KEYS) };
+    const calledAt = world.now;
+    box.read(++this.#reads, input.key, (value, index) => {
       world.count("reads answered");
       checks.read(index, acknowledgedBefore);
+      this.#readHistory.push({ input, calledAt, returnedAt: world.now, output: value });
     });
     world.after(10 + this.#random.fraction() * 60, "read", () => this.#read(stage));
   }

@@ -1,14 +1,13 @@
 import type { Prng } from "../../src/base/prng.ts";
 import { frameType } from "../../src/cluster/frame.ts";
-import { leaseDurationMs } from "../../src/cluster/lease.ts";
-import type { LeaseGate, RoleNews } from "../../src/cluster/ports.ts";
-import { Pump, type PumpPeers } from "../../src/cluster/pump.ts";
+import type { LeaseGate, PumpPeers, RoleNews } from "../../src/cluster/ports.ts";
+import { Pump } from "../../src/cluster/pump.ts";
+import { isFast } from "../../src/config/timings.ts";
 import { arpAnnouncement, arpProbe, decodeArp } from "../../src/linux/arp.ts";
 import { decodeMessage } from "../../src/raft/codec.ts";
 import type { CoreMutant } from "../../src/raft/mutants.ts";
 import { createNode } from "../../src/raft/node.ts";
-import { DEFAULT_TIMINGS } from "../../src/raft/options.ts";
-import type { LogEntry, NodeConfig, RaftNode, Ready } from "../../src/raft/types.ts";
+import type { LogEntry, NodeConfig, RaftNode, Ready, Timings } from "../../src/raft/types.ts";
 import type { HolderConfig } from "../../src/vip/config.ts";
 import { createHolder, type Holder } from "../../src/vip/driver.ts";
 import type { HolderPorts } from "../../src/vip/ports.ts";
@@ -28,6 +27,8 @@ const PAUSE_BETWEEN_INPUTS = 0.0008;
 const PAUSED_CALLS_MAX = 2;
 /** core-thread.ts's own. */
 const HAND_OVER_MS = 500;
+/** One of so many acknowledgements is looked into. */
+const MATCHES_JUDGED = 8;
 /** Rounds that are remembered for the planted mistakes. */
 const ROUNDS_MAX = 64;
 /** From the failure of the disk to the end of the process: the other thread ends it. */
@@ -70,6 +71,7 @@ export class CoreProcess {
   #isRunning = false;
   #isStarted = false;
   #pauseChance = PAUSE_IN_CALL;
+  #answers = 0;
   /** Of a planted mistake: what should have been done before the heartbeats left. */
   #lateStamp: (() => void) | undefined;
 
@@ -80,27 +82,24 @@ export class CoreProcess {
     this.#random = start.random;
     const { disk, timings } = box;
     const { hardState } = disk;
-    this.node = this.#observed(
-      createNode({
-        id: box.id,
-        membership: start.membership.value,
-        membershipIndex: start.membership.index,
-        log: disk.log,
-        hardState: { ...hardState, commit: Math.max(hardState.commit, disk.commit) },
-        applied: start.applied,
-        random: this.#random.split(),
-        options: { ...parts.options, timings },
-        mutants: parts.world.mutants as NonNullable<NodeConfig["mutants"]> as ReadonlySet<CoreMutant>,
-      }),
-    );
-    const isFast = timings.promiseMs < DEFAULT_TIMINGS.promiseMs;
+    const core = createNode({
+      id: box.id,
+      membership: start.membership.value,
+      membershipIndex: start.membership.index,
+      log: disk.log,
+      hardState: { ...hardState, commit: Math.max(hardState.commit, disk.commit) },
+      applied: start.applied,
+      random: this.#random.split(),
+      options: { ...parts.options, timings },
+      mutants: parts.world.mutants as NonNullable<NodeConfig["mutants"]> as ReadonlySet<CoreMutant>,
+    });
+    this.node = this.#observed(parts.tracer?.observe(core) ?? core);
     const config: HolderConfig = {
       vips: [VIP],
       powerInterfaces: [VIP.interface],
-      leaseMs: leaseDurationMs(timings.promiseMs),
       conflict: "release",
       announceIntervalMs: 1500,
-      apiFreshMs: isFast ? 300 : 1000,
+      apiFreshMs: isFast(timings) ? 300 : 1000,
       apiDeadMs: 2000,
     };
     this.holder = createHolder(config, this.#holderPorts());
@@ -111,11 +110,15 @@ export class CoreProcess {
         log: {
           append: (record, done) =>
             this.call(() => disk.append(record, (error) => this.input(() => this.#written(done, error)))),
+          purgeTo: (index) => this.call(() => disk.purgeTo(index)),
+          firstIndex: () => disk.log.firstIndex(),
+          sizeBytes: () => 0,
         },
         peers: this.#peers(),
         gate: this.#gate(),
-        now: () => this.call(() => box.localNow),
+        now: () => this.call(() => (this.#world.mutants.has("wall-clock-in-a-time-out") ? box.wallNow : box.localNow)),
         promiseMs: timings.promiseMs,
+        clockObstacle: () => undefined,
         publishLease: (until) =>
           this.call(() => {
             this.leaseUntil = until;
@@ -130,16 +133,20 @@ export class CoreProcess {
           role: (news) => this.call(() => this.#roleChanged(news)),
           refused: (requestIds) => this.call(() => box.refused(requestIds)),
           membership: () => undefined,
+          // The product ends here; the simulator leaves it running, to see that it disturbs nobody.
+          removed: () => undefined,
           side: () => this.#world.count("side payloads"),
           request: () => undefined,
           response: () => undefined,
+          snapshotNeeded: (to) => this.call(() => box.snapshots.needed(to)),
+          snapshot: (from, payload) => this.call(() => box.snapshots.frame(from, payload)),
           log: () => undefined,
         },
       },
       { membership: start.membership, commit: disk.commit, applied: start.applied },
     );
     this.#tick();
-    this.#probeApi(isFast ? 75 : 250);
+    this.#probeApi();
     this.#isStarted = true;
   }
 
@@ -147,6 +154,12 @@ export class CoreProcess {
   end(): void {
     this.isEnded = true;
     this.#inputs.length = 0;
+  }
+
+  /** As core-thread.ts does it. */
+  setTimings(timings: Timings): void {
+    this.holder.setApiFresh(isFast(timings) ? 300 : 1000);
+    this.pump.setTimings(timings);
   }
 
   /** An orderly stop, step by step as core-thread.ts takes it; `ended` when the process may go. */
@@ -188,8 +201,10 @@ export class CoreProcess {
   pause(durationMs: number): void {
     if (this.isPaused || this.isEnded) return;
     this.isPaused = true;
+    const hadLease = this.#box.hasLease;
     this.#world.after(durationMs, "resume", () => {
       this.isPaused = false;
+      this.#parts.sightings.stoodStill(this.#box, hadLease);
       this.#wake();
     });
   }
@@ -218,10 +233,13 @@ export class CoreProcess {
     if (this.#world.depth >= PAUSED_CALLS_MAX) return;
     const isLong = this.#random.chance(0.5);
     const durationMs = 10 + this.#random.fraction() ** (isLong ? 1 : 4) * 4000;
+    if (!this.#world.strikes()) return;
     this.#world.trace(() => `${this.#box.id} stands still in a call for ${durationMs.toFixed(0)} ms`);
     this.#world.count("paused inside a call");
     if (this.#box.isHolder) this.#world.count("holder paused inside a call");
+    const hadLease = this.#box.hasLease;
     this.#world.goOn(durationMs);
+    this.#parts.sightings.stoodStill(this.#box, hadLease);
     this.#assertAlive();
   }
 
@@ -241,7 +259,12 @@ export class CoreProcess {
         const task = this.#inputs.shift();
         if (task === undefined) break;
         task();
-        if (this.#world.storm && this.#world.faults.pauses && this.#random.chance(PAUSE_BETWEEN_INPUTS))
+        if (
+          this.#world.storm &&
+          this.#world.faults.pauses &&
+          this.#random.chance(PAUSE_BETWEEN_INPUTS) &&
+          this.#world.strikes()
+        )
           this.#box.pause(10 + this.#random.fraction() ** 3 * 5000);
       }
     } catch (error) {
@@ -262,8 +285,9 @@ export class CoreProcess {
     );
   }
 
-  #probeApi(everyMs: number): void {
+  #probeApi(): void {
     const { world } = this.#parts;
+    const everyMs = isFast(this.#box.timings) ? 75 : 250;
     let waitMs = everyMs * (0.9 + this.#random.fraction() * 0.2);
     if (world.storm && world.faults.apiHangs && this.#random.chance(0.02)) {
       waitMs += this.#random.fraction() * 5000;
@@ -271,7 +295,7 @@ export class CoreProcess {
     }
     world.after(waitMs, "API probe", () =>
       this.input(() => {
-        this.#probeApi(everyMs);
+        this.#probeApi();
         this.holder.apiAnswered();
       }),
     );
@@ -307,6 +331,7 @@ export class CoreProcess {
     const isOver = news.role !== "leader" || news.term !== this.news.term;
     this.news = news;
     if (wasLeader && isOver) this.#box.lostLeadership();
+    if (wasLeader && isOver) this.#box.snapshots.leadershipLost();
   }
 
   #peers(): PumpPeers {
@@ -322,6 +347,7 @@ export class CoreProcess {
             const message = decodeMessage(payload);
             isTimeoutNow = message.kind === "timeout-now";
             checks.sent(this.#box, message);
+            this.#parts.sightings.leaves(this.#box, message);
           }
           network.send({ from, to, type, payload, isTimeoutNow });
           return true;
@@ -331,6 +357,7 @@ export class CoreProcess {
         this.#members = new Set(members.map((member) => member.raftId));
       },
       reachable: () => [...this.#members],
+      closeSnapshot: () => undefined,
     };
   }
 
@@ -342,14 +369,16 @@ export class CoreProcess {
     const { kernel } = this.#box;
     /** By round, when a lease that counts from its send ends. */
     const ends = new Map<number, number>();
-    const lifeMs = leaseDurationMs(this.#box.timings.promiseMs);
+    /** Of the newest round. */
+    let lifeMs = 0;
     return {
-      beforeRound: (round) =>
+      beforeRound: (round, leaseMs) =>
         this.#inRound(() => {
+          lifeMs = leaseMs;
           ends.delete(round - ROUNDS_MAX);
           ends.set(round, this.#box.localNow + lifeMs);
-          if (mutants.has("token-added-after-the-send")) this.#lateStamp = () => holder.beforeRound(round);
-          else holder.beforeRound(round);
+          if (mutants.has("token-added-after-the-send")) this.#lateStamp = () => holder.beforeRound(round, leaseMs);
+          else holder.beforeRound(round, leaseMs);
         }),
       roundConfirmed: (round) =>
         this.#inRound(() => {
@@ -460,14 +489,20 @@ export class CoreProcess {
       step: (message, now) => {
         if (message.kind === "heartbeat" && message.term >= box.term)
           box.receipts.set(`${message.term}/${message.round}`, now);
+        this.#parts.sightings.arrives(box, message);
         const isPreVote = message.kind === "vote-request" && message.preVote;
         const before = isPreVote ? core.status().term : 0;
         core.step(message, now);
+        // Each answer of an older term, and some of the others: asking for a leader's progress costs something.
+        if (message.kind === "append-response" && (message.term < box.term || ++this.#answers % MATCHES_JUDGED === 0))
+          this.#judge(() => checks.matches(box, core.status(), message.from));
         if (isPreVote) this.#judge(() => checks.preVoteAsked(box, core.status().term, before));
       },
       applyMembership: (index, change, now) => {
+        const before = box.membership;
         box.membership = core.applyMembership(index, change, now);
         box.membershipIndex = index;
+        this.#parts.sightings.membershipChanged(box, before);
         this.#world.count("membership changes applied");
         return box.membership;
       },

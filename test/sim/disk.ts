@@ -1,6 +1,7 @@
 import type { Prng } from "../../src/base/prng.ts";
+import { EMPTY_MEMBERSHIP } from "../../src/raft/membership.ts";
 import { decodeMembership } from "../../src/raft/membership-codec.ts";
-import type { HardState, LogEntry, Membership } from "../../src/raft/types.ts";
+import type { HardState, LogEntry, Membership, SnapshotMeta } from "../../src/raft/types.ts";
 import { INITIAL_HARD_STATE } from "../../src/raft/types.ts";
 import type { Append } from "../../src/store/log/types.ts";
 import { MemoryLog } from "../support/raft/memory-log.ts";
@@ -31,7 +32,10 @@ export class SimDisk {
   /** What survives; the core's LogReader. */
   log = new MemoryLog();
   hardState: HardState = INITIAL_HARD_STATE;
-  membership: MembershipRecord | undefined;
+  /** Recorded memberships that can still count, oldest first. */
+  #memberships: MembershipRecord[] = [];
+  /** Entries that the log has forgotten; for the checks' eyes only. */
+  #forgotten: readonly LogEntry[] = [];
   /** The commit index that rode in the newest group. */
   commit = 0;
   /** Every entry handed in, by index, durable or not: what the box holds as long as its process lives. */
@@ -44,6 +48,48 @@ export class SimDisk {
   constructor(world: World) {
     this.#world = world;
     this.#random = world.split();
+  }
+
+  get membership(): MembershipRecord | undefined {
+    return this.#memberships.at(-1);
+  }
+
+  set membership(record: MembershipRecord | undefined) {
+    const older = record === undefined ? [] : this.#memberships.filter((other) => other.index < record.index);
+    this.#memberships = record === undefined ? [] : [...older, record];
+  }
+
+  /** The newest recorded membership at or below `index`. */
+  membershipAt(index: number): MembershipRecord | undefined {
+    return this.#memberships.findLast((record) => record.index <= index);
+  }
+
+  /** As store/log's purge, to the very entry. */
+  purgeTo(index: number): void {
+    const last = Math.min(index, this.log.lastIndex(), this.commit);
+    if (last < this.log.firstIndex()) return;
+    const term = this.log.term(last) ?? 0;
+    this.#forgotten = [...this.#forgotten, ...this.log.all.filter((entry) => entry.index <= last)];
+    this.log.compact({ index: last, term, membership: this.membershipAt(last)?.value ?? EMPTY_MEMBERSHIP });
+    this.#world.count("log purged");
+  }
+
+  /** The log starts after a snapshot, durably: as store/log's mark. `before` is what the snapshot stands for. */
+  startAfter(meta: SnapshotMeta, membership: MembershipRecord | undefined, before: readonly LogEntry[]): void {
+    const { index, term } = meta;
+    const conflicts = this.log.term(index) !== term && this.log.lastIndex() > index;
+    if (conflicts) this.#world.count("snapshot over a conflicting suffix");
+    if (conflicts && this.#world.mutants.has("conflicting-suffix-kept-after-a-snapshot"))
+      this.log = new MemoryLog(
+        this.log.all.filter((entry) => entry.index > index),
+        meta,
+      );
+    else this.log.compact(meta);
+    this.#forgotten = [...before];
+    this.view = [...this.#forgotten, ...this.log.all];
+    this.commit = Math.max(this.commit, index);
+    if (membership !== undefined)
+      this.#memberships = [membership, ...this.#memberships.filter((other) => other.index > membership.index)];
   }
 
   /** As store/log's append: `done` comes later, in the order of the calls. */
@@ -83,6 +129,7 @@ export class SimDisk {
     this.log = new MemoryLog();
     this.hardState = INITIAL_HARD_STATE;
     this.membership = undefined;
+    this.#forgotten = [];
     this.commit = 0;
     this.view = [];
   }
@@ -93,7 +140,7 @@ export class SimDisk {
     this.#syncing = 0;
     this.#isPoisoned = false;
     this.#generation++;
-    this.view = [...this.log.all];
+    this.view = [...this.#forgotten, ...this.log.all];
   }
 
   #sync(): void {
@@ -106,7 +153,7 @@ export class SimDisk {
       delayMs += this.#random.fraction() * 2000;
       this.#world.count("slow syncs");
     }
-    const fails = storm && faults.failingDisk && this.#random.chance(0.003);
+    const fails = storm && faults.failingDisk && this.#random.chance(0.003) && this.#world.strikes();
     this.#world.after(delayMs, "sync", () => {
       if (generation !== this.#generation) return;
       if (fails) this.#fail();
@@ -136,8 +183,22 @@ export class SimDisk {
     for (const { done } of failed) done(new DiskFailure("fdatasync: EIO"));
   }
 
+  /** With planted mistakes a part of it, or all, reaches the disk only with the next record. */
+  #keepHardState(next: HardState | undefined): void {
+    const { mutants } = this.#world;
+    this.hardState = this.#lateHardState ?? this.hardState;
+    this.#lateHardState = undefined;
+    if (next === undefined) return;
+    if (mutants.has("term-and-vote-persisted-late")) this.#lateHardState = next;
+    else if (mutants.has("term-and-vote-persisted-apart")) {
+      this.#lateHardState = next;
+      this.hardState = { ...next, vote: next.term === this.hardState.term ? this.hardState.vote : "" };
+    } else this.hardState = next;
+  }
+  #lateHardState: HardState | undefined;
+
   #keep(record: Append): void {
-    if (record.hardState !== undefined) this.hardState = record.hardState;
+    this.#keepHardState(record.hardState);
     this.log.write(record.entries);
     this.commit = Math.max(this.commit, record.commit);
     const { membership } = record;

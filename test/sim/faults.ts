@@ -5,13 +5,18 @@ import type { Component, Stage } from "./component.ts";
 /** Bad luck: cuts, kills, power cuts, as the seed's fault classes allow. */
 export class Faults implements Component {
   readonly name = "faults";
+  /** When things happen. */
+  #pace!: Prng;
+  /** What happens. */
   #random!: Prng;
   #meanMs = 0;
 
   start(stage: Stage): void {
-    this.#random = stage.world.split();
+    this.#pace = stage.world.split();
+    this.#random = this.#pace.split();
     this.#meanMs = this.#random.pick([60, 200, 600]);
     this.#schedule(stage);
+    if (stage.world.faults.unluckyLeaders) stage.parts.elected.push((box) => this.#strikeLeader(stage, box));
   }
 
   heal(stage: Stage): void {
@@ -21,25 +26,59 @@ export class Faults implements Component {
 
   #schedule(stage: Stage): void {
     const { world } = stage;
-    world.after(this.#random.fraction() * 2 * this.#meanMs, "fault", () => {
+    world.after(this.#pace.fraction() * 2 * this.#meanMs, "fault", () => {
       if (!world.storm) return;
-      this.#strike(stage);
+      // Each strike has dice of its own: one that is left out does not change what the later ones are.
+      this.#random = this.#pace.split();
+      const strike = this.#pick(stage);
+      if (strike !== undefined && world.strikes()) strike();
       this.#schedule(stage);
     });
   }
 
-  #strike(stage: Stage): void {
-    const { world } = stage;
-    const { faults } = world;
+  /** What it has sent by then arrives in part: this is how figure 8 of the paper comes about. */
+  #strikeLeader(stage: Stage, leader: SimBox): void {
+    const { world, network, boxes } = stage;
+    if (!world.storm || !this.#random.chance(0.6)) return;
+    // Some round trips of this network, or a fraction of one.
+    world.after(this.#random.fraction() * this.#random.pick([2, 5, 15]), "bad luck", () => {
+      if (!world.storm || leader.role !== "leader" || !world.strikes()) return;
+      world.count("leaders struck when elected");
+      if (this.#random.chance(0.4)) {
+        this.#take(stage, leader, this.#random.pick(["kill", "power"]));
+        return;
+      }
+      network.heal();
+      // Often one other still hears it.
+      const spared = this.#random.chance(0.6) ? this.#random.pick(boxes) : leader;
+      for (const box of boxes) {
+        if (box === leader || box === spared) continue;
+        network.cut(leader.id, box.id);
+        network.cut(box.id, leader.id);
+      }
+    });
+  }
+
+  /** What happens next, if it is of a class that this seed has. */
+  #pick(stage: Stage): (() => void) | undefined {
+    const { faults } = stage.world;
     const dice = this.#random.range(0, 9);
-    if (dice <= 1 && faults.partitions) this.#partition(stage);
-    else if (dice === 2 && faults.oneWayCuts) this.#cutOneWay(stage);
-    else if (dice === 3) stage.network.heal();
-    else if (dice === 4 && faults.kills) this.#take(stage, this.#victim(stage), "kill");
-    else if (dice === 8 && faults.kills) this.#stop(stage, this.#victim(stage));
-    else if (dice === 5 && faults.powerCuts) this.#take(stage, this.#victim(stage), "power");
-    else if (dice === 6 && faults.powerCuts && this.#random.chance(0.3)) this.#blackout(stage);
-    else if (dice === 7 && faults.pauses) this.#victim(stage).pause(10 + this.#random.fraction() ** 2 * 10_000);
+    if (dice <= 1 && faults.partitions) return () => this.#partition(stage);
+    if (dice === 2 && faults.oneWayCuts) return () => this.#cutOneWay(stage);
+    if (dice === 3 && (faults.partitions || faults.oneWayCuts || faults.unluckyLeaders))
+      return () => stage.network.heal();
+    if (dice === 4 && faults.kills) return () => this.#take(stage, this.#victim(stage), "kill");
+    if (dice === 8 && faults.kills) return () => this.#stop(stage, this.#victim(stage));
+    if (dice === 5 && faults.powerCuts) return () => this.#take(stage, this.#victim(stage), "power");
+    if (dice === 6 && faults.powerCuts && this.#random.chance(0.3)) return () => this.#blackout(stage);
+    if (dice === 7 && faults.pauses) return () => this.#victim(stage).pause(10 + this.#random.fraction() ** 2 * 10_000);
+    if (dice === 9 && faults.wallJumps) return () => this.#setWallClock(stage);
+    return undefined;
+  }
+
+  #setWallClock(stage: Stage): void {
+    stage.world.count("wall clocks set");
+    this.#victim(stage).wallOffsetMs += (this.#random.fraction() - 0.5) * 7_200_000;
   }
 
   /** Half of the time whoever leads: that is where it hurts. */

@@ -473,6 +473,7 @@ class World {
     return {
       verdict,
       downSinceAt: verdict === "down" ? host.lastAnswerAt + neededMs : undefined,
+      isNeverHeard: false,
       lastAnswerAt: host.lastAnswerAt,
       isAnswerAfterOff: isThisOff && host.lastAnswerAt > (offApplied?.at ?? 0),
       bmcPower,
@@ -748,7 +749,7 @@ class World {
       // A restore policy or a hand at the button, in the middle of it all.
       if (record.state !== "CLOSED" && this.#isStorm() && this.#random.chance(0.02)) this.#powerUp(host);
       const isStuck = record.state === "HELD" || record.state === "FAILED";
-      if (isStuck && !host.isPowered && record.confirmed_by === "" && this.#random.chance(0.03)) {
+      if (isStuck && !host.isPowered && record.confirmed_by === "" && this.#random.chance(0.1)) {
         this.#guarded(
           {
             guards: [recordGuard(host.id, record)],

@@ -13,7 +13,17 @@ export type PartMutant =
   | "lease-counted-from-the-answer"
   | "token-added-after-the-send"
   | "lease-resumed-after-transfer"
-  | "wiped-box-keeps-its-identity";
+  | "wiped-box-keeps-its-identity"
+  | "snapshot-index-off-by-one"
+  | "older-snapshot-installed"
+  | "snapshot-without-membership"
+  | "snapshot-without-sessions"
+  | "conflicting-suffix-kept-after-a-snapshot"
+  | "purge-beyond-the-durable-applied"
+  | "wall-clock-in-a-time-out"
+  | "term-and-vote-persisted-late"
+  | "term-and-vote-persisted-apart"
+  | "leader-reads-its-own-state";
 
 export type Mutant = CoreMutant | PartMutant;
 
@@ -38,6 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
   "no-restart-quarantine",
   "vote-within-promise",
   "campaign-within-own-promise",
+  "mixed-promises-counted",
   "transfer-keeps-lease",
   "change-without-own-term-commit",
   "two-changes-in-flight",
@@ -55,6 +66,16 @@ export const MUTANTS: readonly Mutant[] = [
   "token-added-after-the-send",
   "lease-resumed-after-transfer",
   "wiped-box-keeps-its-identity",
+  "snapshot-index-off-by-one",
+  "older-snapshot-installed",
+  "snapshot-without-membership",
+  "snapshot-without-sessions",
+  "conflicting-suffix-kept-after-a-snapshot",
+  "purge-beyond-the-durable-applied",
+  "wall-clock-in-a-time-out",
+  "term-and-vote-persisted-late",
+  "term-and-vote-persisted-apart",
+  "leader-reads-its-own-state",
 ];
 
 export function isMutant(name: string): name is Mutant {

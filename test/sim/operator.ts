@@ -1,10 +1,11 @@
 import type { Prng } from "../../src/base/prng.ts";
 import type { Pump } from "../../src/cluster/pump.ts";
-import type { MembershipChange } from "../../src/raft/types.ts";
+import type { MembershipChange, MembershipStep } from "../../src/raft/types.ts";
 import { member } from "../support/raft/group.ts";
 import type { SimBox } from "./box.ts";
 import { TIMINGS } from "./box.ts";
 import type { Component, Stage } from "./component.ts";
+import { TIMINGS_KEY } from "./machine.ts";
 
 /** Voters that the operator aims at; never below. */
 const VOTERS_MIN = 3;
@@ -12,10 +13,14 @@ const VOTERS_MAX = 5;
 /** Boxes that a run may make, replaced ones included. */
 const BOXES_MAX = 8;
 
+/** Its number among the clients. */
+const OPERATOR = 999_999;
+
 /** Whoever hands leadership over and changes the membership. */
 export class Operator implements Component {
   readonly name = "operator";
   #random!: Prng;
+  #sequence = 0;
 
   start(stage: Stage): void {
     this.#random = stage.world.split();
@@ -31,17 +36,18 @@ export class Operator implements Component {
     return stage.boxes.find((box) => box.role === "leader" && box.isUp);
   }
 
-  /** oned.conf is edited box by box, and each reads it at its next start: for a while they differ. */
+  /**
+   * Other timings by an entry, as the leader proposes it. Boxes apply it one after the other, some much later, and one
+   * that loses its state's tail goes back for a while: they differ then.
+   */
   #timings(stage: Stage): void {
     stage.world.after(300 + this.#random.fraction() * 2000, "timings", () => {
       if (!stage.world.storm) return;
-      const box = this.#random.pick(stage.boxes);
-      box.timings = this.#random.pick(TIMINGS);
-      stage.world.count("timings changed");
-      if (box.isUp) {
-        box.kill();
-        box.start();
-      }
+      if (!stage.world.strikes()) return this.#timings(stage);
+      const key = TIMINGS_KEY + this.#random.range(0, TIMINGS.length - 1);
+      this.#sequence++;
+      const write = { client: OPERATOR, sequence: this.#sequence, key };
+      this.#leader(stage)?.write(write, () => stage.world.count("timings changed"));
       this.#timings(stage);
     });
   }
@@ -66,6 +72,7 @@ export class Operator implements Component {
     stage.world.after(50 + this.#random.fraction() * 800, "transfer", () => {
       if (!stage.world.storm) return;
       const to = this.#random.pick(stage.boxes);
+      if (!stage.world.strikes()) return this.#transfers(stage);
       if (this.#random.chance(0.3)) to.operate((_pump, node) => void node.campaign(to.localNow));
       else this.#transfer(stage, to);
       this.#transfers(stage);
@@ -92,7 +99,7 @@ export class Operator implements Component {
     stage.world.after(20 + this.#random.fraction() * 300, "change", () => {
       if (!stage.world.storm) return;
       const leader = this.#leader(stage);
-      const change = leader === undefined ? undefined : this.#pick(stage, leader);
+      const change = leader === undefined || !stage.world.strikes() ? undefined : this.#pick(stage, leader);
       if (change !== undefined) {
         leader?.operate((pump) => this.#propose(stage, pump, change));
       }
@@ -119,12 +126,25 @@ export class Operator implements Component {
       return { kind: "simple", steps: [{ kind: "remove", raftId: this.#random.pick(voters) }] };
     }
     if (stage.boxes.length >= BOXES_MAX || voters.length >= VOTERS_MAX) return undefined;
-    const added = member(Number.parseInt(stage.addBox().id, 16));
-    const joined = { kind: "add-learner", member: added } as const;
+    if (this.#random.chance(0.25)) return this.#pickJoint(stage, voters);
+    const joined = this.#newcomer(stage);
     if (voters.length > VOTERS_MIN && this.#random.chance(0.5)) {
       const dead = this.#random.pick(voters);
       return { kind: "simple", steps: [{ kind: "remove", raftId: dead }, joined] };
     }
     return { kind: "simple", steps: [joined] };
+  }
+
+  /** Several steps at once, by way of both majorities: the core offers it, and outside drivers use it. */
+  #pickJoint(stage: Stage, voters: readonly string[]): MembershipChange {
+    const steps: MembershipStep[] = [this.#newcomer(stage)];
+    const old = this.#random.pick(voters);
+    if (voters.length >= VOTERS_MIN)
+      steps.unshift(this.#random.chance(0.5) ? { kind: "remove", raftId: old } : { kind: "demote", raftId: old });
+    return { kind: "enter-joint", steps, autoLeave: true };
+  }
+
+  #newcomer(stage: Stage): MembershipStep {
+    return { kind: "add-learner", member: member(Number.parseInt(stage.addBox().id, 16)) };
   }
 }

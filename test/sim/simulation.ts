@@ -10,11 +10,12 @@ import { Clients } from "./clients.ts";
 import type { Component, Stage } from "./component.ts";
 import { Faults } from "./faults.ts";
 import { Lan } from "./lan.ts";
-import type { Mutant } from "./mutant.ts";
 import { Network } from "./network.ts";
 import { Operator } from "./operator.ts";
+import { Sightings } from "./sightings.ts";
+import { type TraceEvent, Tracer } from "./trace.ts";
 import { demand } from "./violation.ts";
-import { World } from "./world.ts";
+import { FAULT_CLASS_NAMES, type FaultClass, type RunSettings, World } from "./world.ts";
 
 /** The parts of every run, in the order in which they start. */
 function components(): readonly Component[] {
@@ -26,12 +27,10 @@ const HEAL_ELECTION_TIMEOUTS = 10;
 /** And everybody must have caught up within this much more. */
 const CATCH_UP_MS = 10_000;
 
-export interface RunOptions {
-  readonly seed: number;
-  /** Events of the storm. */
-  readonly steps: number;
-  readonly mutants?: ReadonlySet<Mutant>;
+export interface RunOptions extends RunSettings {
   readonly trace?: (line: string) => void;
+  /** What the cores do, for a model checker: TRACE.md. */
+  readonly traceEvent?: (event: TraceEvent) => void;
 }
 
 export interface RunResult {
@@ -41,22 +40,30 @@ export interface RunResult {
   readonly hash: number;
   readonly steps: number;
   readonly counters: ReadonlyMap<string, number>;
+  /** The fault classes that the seed had turned on, and how many discrete pieces of bad luck there were. */
+  readonly faults: readonly FaultClass[];
+  readonly decisions: number;
 }
 
 /** One seed: a storm, then the heal, then everything must be whole. Same seed, same code: same hash. */
 export function simulate(options: RunOptions): RunResult {
-  const world = new World(options.seed, options.steps, options.mutants ?? new Set(), options.trace);
+  const world = new World(options, options.trace);
+  const tracer = options.traceEvent === undefined ? undefined : new Tracer(options.traceEvent);
   let failure: Error | undefined;
   try {
-    run(world);
+    run(world, tracer);
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
+  } finally {
+    tracer?.uninstall();
   }
-  return { seed: options.seed, failure, hash: world.hash, steps: world.steps, counters: world.counters };
+  const { hash, steps, counters, decisions } = world;
+  const faults = FAULT_CLASS_NAMES.filter((name) => world.faults[name]);
+  return { seed: options.seed, failure, hash, steps, counters, faults, decisions };
 }
 
-function run(world: World): void {
-  const stage = build(world);
+function run(world: World, tracer: Tracer | undefined): void {
+  const stage = build(world, tracer);
   const parts = components();
   for (const box of stage.boxes) box.start();
   for (const part of parts) part.start(stage);
@@ -69,7 +76,7 @@ function run(world: World): void {
   stage.checks.finish();
 }
 
-function build(world: World): Stage {
+function build(world: World, tracer: Tracer | undefined): Stage {
   const random = world.split();
   const boxes: SimBox[] = [];
   const boxOf = (raftId: RaftId): SimBox | undefined => boxes.find((box) => box.id === raftId);
@@ -82,15 +89,18 @@ function build(world: World): Stage {
   const options: Partial<Options> = {
     // Small limits, so that runs of a few hundred entries meet them.
     maxInflight: random.pick([2, 8, 64]),
-    maxSizePerMessage: random.pick([64, 300, 65_536]),
+    maxSizePerMessage: random.pick([1, 64, 300, 65_536]),
     maxApplyingBytes: random.pick([200, 65_536]),
     maxUncommittedBytes: random.pick([1000, 65_536]),
   };
-  const parts: BoxParts = { world, network, lan, checks, options };
+  const sightings = new Sightings(world, checks, () => boxes);
+  const parts: BoxParts = { world, network, lan, checks, sightings, options, elected: [], tracer };
   const timings = random.chance(0.5) ? DEFAULT_TIMINGS : FAST_TIMINGS;
   const addBox = (): SimBox => {
     const number = boxes.length + 1;
-    const box = new SimBox(number, id(number), parts, timings);
+    // Before the first entry each box goes by its own file, and the files may differ.
+    const own = world.faults.timings ? random.pick(TIMINGS) : timings;
+    const box = new SimBox(number, id(number), parts, own);
     boxes.push(box);
     return box;
   };

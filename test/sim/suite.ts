@@ -1,6 +1,12 @@
 import { FENCING_MUTANTS, runSeed } from "./fencing.ts";
+import { runLogSeed } from "./log.ts";
 import { isMutant, MUTANTS } from "./mutant.ts";
+import { plantsOf } from "./plants.ts";
+import { CORE_RARE, FENCING_RARE, LOG_RARE, STATE_RARE } from "./rare.ts";
 import { simulate } from "./simulation.ts";
+import { runStateSeed } from "./state.ts";
+import type { TraceEvent } from "./trace.ts";
+import type { FaultClass } from "./world.ts";
 
 /** What one seed of a component showed. */
 export interface SeedResult {
@@ -19,7 +25,36 @@ export interface SeedOptions {
   readonly steps: number;
   readonly mutants: ReadonlySet<string>;
   readonly trace?: (line: string) => void;
+  /** The core's only: see {@link RunSettings}. */
+  readonly onlyFaults?: ReadonlySet<FaultClass>;
+  readonly skipped?: ReadonlySet<number>;
+  readonly traceEvent?: (event: TraceEvent) => void;
 }
+
+/** Seeds for one process; JSON. */
+export interface Stretch {
+  readonly suite: string;
+  readonly from: number;
+  readonly seeds: number;
+  readonly steps: number;
+  readonly mutants: readonly string[];
+  /** No seed is begun after this. */
+  readonly secondsMax: number;
+  readonly stopsAtFailure: boolean;
+}
+
+/** What that process says. */
+export type WorkerLine =
+  | { readonly kind: "begin"; readonly seed: number }
+  | { readonly kind: "failure"; readonly seed: number; readonly why: string }
+  | {
+      readonly kind: "end";
+      readonly seeds: number;
+      readonly steps: number;
+      /** Of the whole process: what a seed costs, however busy the machine is with other things. */
+      readonly cpuSeconds: number;
+      readonly counters: Readonly<Record<string, number>>;
+    };
 
 /** One simulator: a part of the product that ships, in a world that is made up. */
 export interface Suite {
@@ -30,18 +65,26 @@ export interface Suite {
   readonly seeds: number;
   /** A planted mistake that is not caught within so many seeds is missed. */
   readonly mutantSeeds: number;
+  /** Its part of the time that new seeds get. */
+  readonly share: number;
+  /** Seeds that one process runs before the next one starts: some ten seconds. */
+  readonly stretchSeeds: number;
+  /** Counters of rare things that a long run must have met: one that stays 0 tests nothing. */
+  readonly rare: readonly string[];
   run(options: SeedOptions): Promise<SeedResult>;
 }
 
 /** Boxes, disks, networks and kernels around pump, core and VIP holder. */
 const core: Suite = {
   name: "core",
-  mutants: MUTANTS,
+  mutants: [...MUTANTS, ...plantsOf("core")],
   seeds: 1000,
-  mutantSeeds: 4000,
-  run: async ({ seed, steps, mutants, trace }) => {
-    const planted = new Set([...mutants].filter(isMutant));
-    const run = simulate({ seed, steps, mutants: planted, ...(trace === undefined ? {} : { trace }) });
+  mutantSeeds: 20_000,
+  share: 0.7,
+  stretchSeeds: 500,
+  rare: CORE_RARE,
+  run: async (options) => {
+    const run = simulate({ ...options, mutants: new Set([...options.mutants].filter(isMutant)) });
     return { failure: run.failure, hash: run.hash.toString(16), steps: run.steps, counters: run.counters };
   },
 };
@@ -51,7 +94,10 @@ const fencing: Suite = {
   name: "fencing",
   mutants: FENCING_MUTANTS,
   seeds: 60,
-  mutantSeeds: 200,
+  mutantSeeds: 1000,
+  share: 0.3,
+  stretchSeeds: 40,
+  rare: FENCING_RARE,
   run: async ({ seed, mutants }) => {
     const run = await runSeed(seed, mutants);
     return {
@@ -63,7 +109,31 @@ const fencing: Suite = {
   },
 };
 
-export const SUITES: readonly Suite[] = [core, fencing];
+/** The log as it ships, on a disk that fails in every way. */
+const log: Suite = {
+  name: "log",
+  mutants: plantsOf("log"),
+  seeds: 1000,
+  mutantSeeds: 20_000,
+  share: 0.1,
+  stretchSeeds: 1000,
+  rare: LOG_RARE,
+  run: async ({ seed, trace }) => ({ ...(await runLogSeed(seed, trace)), steps: 0 }),
+};
+
+/** The state database as it ships, on real SQLite: the slow mode. */
+const state: Suite = {
+  name: "state",
+  mutants: plantsOf("state"),
+  seeds: 60,
+  mutantSeeds: 1000,
+  share: 0.1,
+  stretchSeeds: 50,
+  rare: STATE_RARE,
+  run: async ({ seed, trace }) => ({ ...(await runStateSeed(seed, trace)), steps: 0 }),
+};
+
+export const SUITES: readonly Suite[] = [core, fencing, log, state];
 
 /** The suite of that name; all of them for "all". */
 export function suitesNamed(name: string): readonly Suite[] {

@@ -3,23 +3,50 @@ import { createPrng } from "../../src/base/prng.ts";
 import { EventHeap } from "./event-heap.ts";
 import type { Mutant } from "./mutant.ts";
 
-/** Which kinds of bad luck a seed has. Each seed turns on a random subset. */
-export interface FaultClasses {
-  readonly loss: boolean;
-  readonly duplication: boolean;
-  readonly longDelays: boolean;
-  readonly partitions: boolean;
-  readonly oneWayCuts: boolean;
-  readonly kills: boolean;
-  readonly powerCuts: boolean;
-  readonly pauses: boolean;
-  readonly slowDisk: boolean;
-  readonly failingDisk: boolean;
-  readonly apiHangs: boolean;
-  readonly drift: boolean;
-  readonly transfers: boolean;
-  readonly membership: boolean;
-  readonly timings: boolean;
+/** The kinds of bad luck, and how likely a seed has each: every seed turns on a random subset. */
+const FAULT_CLASSES = {
+  loss: 0.5,
+  duplication: 0.4,
+  longDelays: 0.3,
+  partitions: 0.6,
+  oneWayCuts: 0.3,
+  kills: 0.5,
+  powerCuts: 0.5,
+  pauses: 0.5,
+  slowDisk: 0.3,
+  drift: 0.5,
+  transfers: 0.4,
+  membership: 0.4,
+  timings: 0.25,
+  failingDisk: 0.2,
+  apiHangs: 0.2,
+  /** Whoever has just been elected is cut off or killed within milliseconds. */
+  unluckyLeaders: 0.15,
+  /** Somebody sets a box's wall clock, by up to an hour; nothing may depend on it. */
+  wallJumps: 0.2,
+  /** Logs are purged to next to nothing, snapshots are sent, forced, torn and installed with crashes in between. */
+  snapshots: 0.5,
+} as const;
+
+export type FaultClass = keyof typeof FAULT_CLASSES;
+export type FaultClasses = Readonly<Record<FaultClass, boolean>>;
+
+export function isFaultClass(name: string): name is FaultClass {
+  return name in FAULT_CLASSES;
+}
+
+export const FAULT_CLASS_NAMES = Object.keys(FAULT_CLASSES).filter(isFaultClass);
+
+/** What makes a run: equal settings, equal run. */
+export interface RunSettings {
+  readonly seed: number;
+  /** Events of the storm. */
+  readonly steps: number;
+  readonly mutants?: ReadonlySet<Mutant>;
+  /** Of the seed's own fault classes only these. */
+  readonly onlyFaults?: ReadonlySet<FaultClass>;
+  /** Numbers of decisions ({@link World.strikes}) that do not happen: what shrinking leaves out. */
+  readonly skipped?: ReadonlySet<number>;
 }
 
 /** True time, the events to come, one random source split by component, and the run's hash. */
@@ -43,31 +70,27 @@ export class World {
   /** Processes that stand still inside a call, each with the rest of the world running on top of its stack. */
   depth = 0;
   readonly #stormSteps: number;
+  readonly #skipped: ReadonlySet<number> | undefined;
+  /** How many there were so far. */
+  decisions = 0;
 
-  constructor(seed: number, stormSteps: number, mutants: ReadonlySet<Mutant>, trace?: (line: string) => void) {
-    this.seed = seed;
-    this.#stormSteps = stormSteps;
-    this.mutants = mutants;
+  constructor(settings: RunSettings, trace?: (line: string) => void) {
+    this.seed = settings.seed;
+    this.#stormSteps = settings.steps;
+    this.#skipped = settings.skipped;
+    this.mutants = settings.mutants ?? new Set();
     this.#trace = trace;
-    this.#root = createPrng(seed);
+    this.#root = createPrng(settings.seed);
     const dice = this.split();
-    this.faults = {
-      loss: dice.chance(0.5),
-      duplication: dice.chance(0.4),
-      longDelays: dice.chance(0.3),
-      partitions: dice.chance(0.6),
-      oneWayCuts: dice.chance(0.3),
-      kills: dice.chance(0.5),
-      powerCuts: dice.chance(0.5),
-      pauses: dice.chance(0.5),
-      slowDisk: dice.chance(0.3),
-      drift: dice.chance(0.5),
-      transfers: dice.chance(0.4),
-      membership: dice.chance(0.4),
-      timings: dice.chance(0.25),
-      failingDisk: dice.chance(0.2),
-      apiHangs: dice.chance(0.2),
-    };
+    const isOn = (name: FaultClass): boolean =>
+      dice.chance(FAULT_CLASSES[name]) && (settings.onlyFaults?.has(name) ?? true);
+    this.faults = Object.fromEntries(FAULT_CLASS_NAMES.map((name) => [name, isOn(name)])) as FaultClasses;
+  }
+
+  /** A discrete piece of bad luck is about to happen: it is numbered, so that shrinking can leave it out. */
+  strikes(): boolean {
+    this.decisions++;
+    return !(this.#skipped?.has(this.decisions) ?? false);
   }
 
   /** Faults happen; not in the heal phase. */
