@@ -1,8 +1,10 @@
 /** A rack of the benches' own, with our cluster or with nothing on its boxes; always taken down at the end. */
 import { cpSync, existsSync, rmSync } from "node:fs";
+import { CodedError } from "../../src/base/error.ts";
 import { addHosts, type BoxStatus, endpoint, formCluster, statusOf, until } from "../support/demo/bootstrap.ts";
 import { RackClient } from "../support/demo/client.ts";
 import { nodeDataDirectory, placeOf } from "../support/rack/place.ts";
+import type { NodeProcess } from "../support/rack/processes.ts";
 import { type Rack, type RackNode, upRack } from "../support/rack/rack.ts";
 import type { Profile } from "../support/rack/state.ts";
 import { down } from "../support/rack/up.ts";
@@ -117,4 +119,20 @@ function leaderOf(rack: Rack, all: readonly (BoxStatus | undefined)[]): RackNode
       status.cluster.applied === first.applied,
   );
   return isLevel ? rack.boxes[all.findIndex((status) => status?.cluster.role === "leader")] : undefined;
+}
+
+/** Templates to write to, one for each client; their ids. */
+export async function createObjects(cluster: BenchCluster, count: number): Promise<readonly number[]> {
+  const url = endpoint(await waitForLevel(cluster));
+  const objects: number[] = [];
+  for (let number = 0; number < count; number++)
+    objects.push(Number(await cluster.client.must("one.template.allocate", [`NAME = "bench${number}"`], { url })));
+  return objects;
+}
+
+/** The product's own process in a box; a command that runs there is called main, too. Throws BENCH_MAIN. */
+export function mainOf(box: RackNode): NodeProcess {
+  const found = box.processes().find(({ words }) => words.some((word) => word.endsWith("/src/main.ts")));
+  if (found === undefined) throw new CodedError("BENCH_MAIN", `${box.name} runs no main`);
+  return found;
 }

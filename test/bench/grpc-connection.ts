@@ -1,8 +1,8 @@
 /**
  * One HTTP/2 connection with one gRPC call on the way at a time (RFC 9113; gRPC over HTTP/2): etcd's own protocol, so that
- * it is not measured through its JSON gateway. As small as the HTTP/1.1 client beside it, for the same reason.
+ * it is not measured through its JSON gateway.
  */
-import { CodedError } from "../../src/base/error.ts";
+import { Connection } from "./connection.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, windowUpdate: 8 } as const;
@@ -16,39 +16,26 @@ const WINDOW_MORE = 2 ** 31 - 1 - 65_535;
 const MESSAGE_HEAD_BYTES = 5;
 
 export class GrpcConnection {
-  readonly #socket: Bun.Socket<undefined>;
+  readonly #connection: Connection<Buffer>;
   readonly #headers: Buffer;
   #stream = -1;
   #received: Buffer = Buffer.alloc(0);
   /** The current call's answer, once its data has come. */
   #answer: Buffer | undefined;
-  #waiting: { resolve: (message: Buffer) => void; reject: (error: Error) => void } | undefined;
 
-  private constructor(url: URL, socket: Bun.Socket<undefined>) {
-    this.#socket = socket;
+  private constructor(url: URL, connection: Connection<Buffer>) {
+    this.#connection = connection;
     this.#headers = headerBlock(url);
+    connection.receive((bytes) => this.take(bytes));
+    const more = Buffer.alloc(4);
+    more.writeUInt32BE(WINDOW_MORE);
+    const start = [Buffer.from(PREFACE), frame(FRAME.settings, 0, 0), frame(FRAME.windowUpdate, 0, 0, more)];
+    connection.send(Buffer.concat(start));
   }
 
   /** `url`: `http://HOST:PORT/package.Service/Method`. */
   static async open(url: URL): Promise<GrpcConnection> {
-    let connection: GrpcConnection | undefined;
-    const socket = await Bun.connect<undefined>({
-      hostname: url.hostname,
-      port: Number(url.port),
-      socket: {
-        binaryType: "buffer",
-        data: (_socket, bytes) => connection?.take(bytes),
-        close: () => connection?.fail("the peer closed the connection"),
-        error: (_socket, error) => connection?.fail(String(error)),
-      },
-    });
-    socket.setNoDelay(true);
-    connection = new GrpcConnection(url, socket);
-    const more = Buffer.alloc(4);
-    more.writeUInt32BE(WINDOW_MORE);
-    const start = [Buffer.from(PREFACE), frame(FRAME.settings, 0, 0), frame(FRAME.windowUpdate, 0, 0, more)];
-    socket.write(Buffer.concat(start));
-    return connection;
+    return new GrpcConnection(url, await Connection.open<Buffer>(url, "BENCH_GRPC"));
   }
 
   /** One unary call; the answer's message. */
@@ -61,16 +48,11 @@ export class GrpcConnection {
       frame(FRAME.headers, END_HEADERS, this.#stream, this.#headers),
       frame(FRAME.data, END_STREAM, this.#stream, Buffer.concat([head, message])),
     ];
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#socket.write(Buffer.concat(frames));
-      this.#socket.flush();
-    });
+    return this.#connection.ask(Buffer.concat(frames));
   }
 
   close(): void {
-    this.#waiting = undefined;
-    this.#socket.end();
+    this.#connection.close();
   }
 
   private take(bytes: Buffer): void {
@@ -88,30 +70,19 @@ export class GrpcConnection {
 
   private obey(type: number, flags: number, stream: number, payload: Buffer): void {
     const isAck = (flags & ACK) !== 0;
-    if (type === FRAME.settings && !isAck) this.#socket.write(frame(FRAME.settings, ACK, 0));
-    else if (type === FRAME.ping && !isAck) this.#socket.write(frame(FRAME.ping, ACK, 0, payload));
-    else if (type === FRAME.goAway) this.fail("the peer ends the connection (GOAWAY)");
+    if (type === FRAME.settings && !isAck) this.#connection.send(frame(FRAME.settings, ACK, 0));
+    else if (type === FRAME.ping && !isAck) this.#connection.send(frame(FRAME.ping, ACK, 0, payload));
+    else if (type === FRAME.goAway) this.#connection.fail("the peer ends the connection (GOAWAY)");
     else if (stream !== this.#stream) return;
     else if (type === FRAME.data) this.#answer = Buffer.from(payload);
-    else if (type === FRAME.reset) this.fail("the peer ends the call (RST_STREAM)");
+    else if (type === FRAME.reset) this.#connection.fail("the peer ends the call (RST_STREAM)");
     else if (type === FRAME.headers && (flags & END_STREAM) !== 0) this.finish();
   }
 
   /** An error has trailers only: its text is in them, compressed, and not worth a decoder here. */
   private finish(): void {
-    if (this.#answer === undefined) {
-      this.fail("the call was refused");
-      return;
-    }
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.resolve(this.#answer.subarray(MESSAGE_HEAD_BYTES));
-  }
-
-  private fail(why: string): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.reject(new CodedError("BENCH_GRPC", why));
+    if (this.#answer === undefined) this.#connection.fail("the call was refused");
+    else this.#connection.settle(this.#answer.subarray(MESSAGE_HEAD_BYTES));
   }
 }
 

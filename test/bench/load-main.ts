@@ -2,15 +2,10 @@
  * The load generator: one process in the client's namespace, `clients` kept-alive connections, each with one write on the
  * way. `load-main.ts`, the job as JSON on standard input, the result as JSON on standard output.
  */
-import { GrpcConnection } from "./grpc-connection.ts";
-import { HttpConnection } from "./http-connection.ts";
+import { openWriter, type WriterKind } from "./writer.ts";
 
-/**
- * What to write: `template` updates objects[i] by XML-RPC; `etcd` puts key i by gRPC. Its JSON gateway would let us use one
- * client for both, but costs etcd up to half of its rate with one client (0.73 against 0.38 ms), so that would be no peer.
- */
 export interface LoadJob {
-  readonly kind: "template" | "etcd";
+  readonly kind: WriterKind;
   readonly url: string;
   readonly session: string;
   /** One of its own for each client. */
@@ -20,6 +15,8 @@ export interface LoadJob {
   readonly valueBytes: number;
   /** The first sequence number to write; higher than any of an earlier job on the same objects. */
   readonly firstSequence: number;
+  /** Writes a second of all clients together, evenly spread; without it each client writes as fast as it is answered. */
+  readonly ratePerSecond?: number;
 }
 
 export interface LoadResult {
@@ -38,9 +35,12 @@ async function run(job: LoadJob): Promise<LoadResult> {
   const latenciesMs: number[] = [];
   const acknowledged: number[] = [];
   const writers = await Promise.all(
-    Array.from({ length: job.clients }, (_, client) => openers[job.kind](new URL(job.url), job, client)),
+    Array.from({ length: job.clients }, (_, client) =>
+      openWriter(job.kind, { ...job, object: job.objects[client] ?? client }),
+    ),
   );
-  const begin = performance.now() + job.seconds * WARM_UP_SHARE * 1000;
+  const openedAt = performance.now();
+  const begin = openedAt + job.seconds * WARM_UP_SHARE * 1000;
   const end = begin + job.seconds * 1000;
   let cpuAt = process.cpuUsage();
   const warm = setTimeout(() => {
@@ -48,8 +48,9 @@ async function run(job: LoadJob): Promise<LoadResult> {
   }, begin - performance.now());
   await Promise.all(
     writers.map(async (writer, client) => {
+      const turn = turnOf(job, client, openedAt);
       for (let sequence = job.firstSequence; ; sequence++) {
-        const startedAt = performance.now();
+        const startedAt = await turn();
         if (startedAt > end) break;
         await writer.write(sequence);
         acknowledged[client] = sequence;
@@ -64,48 +65,22 @@ async function run(job: LoadJob): Promise<LoadResult> {
   return { elapsedMs, latenciesMs, acknowledged, cpuMs: (user + system) / 1000 };
 }
 
-/** One client: one connection, one write on the way. */
-interface Writer {
-  write(sequence: number): Promise<void>;
-  close(): void;
-}
-
-const openers: Record<LoadJob["kind"], (url: URL, job: LoadJob, client: number) => Promise<Writer>> = {
-  template: async (url, job, client) => {
-    const connection = await HttpConnection.open(url);
-    const fill = "x".repeat(job.valueBytes - 40);
-    return {
-      write: async (sequence) => {
-        const text = `SEQUENCE = "${sequence}"\nFILL = "${fill}"`;
-        const params = `<param><value><string>${job.session}</string></value></param><param><value><i4>${job.objects[client]}</i4></value></param><param><value><string>${text}</string></value></param><param><value><i4>0</i4></value></param>`;
-        const body = `<?xml version="1.0"?><methodCall><methodName>one.template.update</methodName><params>${params}</params></methodCall>`;
-        const answer = await connection.post(body, "text/xml");
-        if (!/<boolean>1<\/boolean>/.test(answer)) throw new Error(`A write was refused: ${answer}`);
-      },
-      close: () => connection.close(),
-    };
-  },
-  etcd: async (url, job, client) => {
-    const connection = await GrpcConnection.open(url);
-    const key = field(1, Buffer.from(`bench/${client}`));
-    const fill = "x".repeat(job.valueBytes - 10);
-    return {
-      write: async (sequence) => {
-        const answer = await connection.call(Buffer.concat([key, field(2, Buffer.from(`${sequence} ${fill}`))]));
-        // PutResponse.header, which is there in every answer.
-        if (answer[0] !== 0x0a) throw new Error(`A put was answered with ${answer.toString("hex")}`);
-      },
-      close: () => connection.close(),
-    };
-  },
-};
-
-/** A field of bytes in protocol buffers' wire format. */
-function field(number: number, bytes: Uint8Array): Buffer {
-  const length: number[] = [];
-  let rest = bytes.length;
-  for (; rest > 0x7f; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
-  return Buffer.concat([Buffer.of((number << 3) | 2, ...length, rest), bytes]);
+/**
+ * Waits until this client's next write is due; the instant from which it counts. That is when it was due, if the client
+ * was still waiting for the write before (a stall counts for everything that it held up), else when it is sent: that a
+ * timer comes late is no fault of what is measured.
+ */
+function turnOf(job: LoadJob, client: number, openedAt: number): () => number | Promise<number> {
+  if (job.ratePerSecond === undefined) return () => performance.now();
+  const periodMs = (job.clients * 1000) / job.ratePerSecond;
+  let dueAt = openedAt + (client * periodMs) / job.clients - periodMs;
+  return async () => {
+    dueAt += periodMs;
+    const now = performance.now();
+    if (now >= dueAt) return dueAt;
+    await Bun.sleep(dueAt - now);
+    return performance.now();
+  };
 }
 
 if (import.meta.main) {

@@ -59,7 +59,7 @@ export interface Floor {
   readonly n: number;
 }
 
-interface LogResult {
+export interface LogResult {
   readonly rate: number;
   readonly p99Ms: number;
   readonly entriesPerGroup: number;
@@ -88,7 +88,8 @@ export function rawFdatasync(directory: string, seconds: number): Floor {
   }
 }
 
-async function writeLog(directory: string, writers: number, seconds: number): Promise<LogResult> {
+/** The log alone: each writer appends one entry after the other, for `seconds`. */
+export async function writeLog(directory: string, writers: number, seconds: number): Promise<LogResult> {
   const { log } = await openLog(directory);
   const data = new Uint8Array(ENTRY_BYTES).fill(7);
   const times: number[] = [];

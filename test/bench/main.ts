@@ -1,13 +1,25 @@
 /** The benches behind `scripts/bench`: each measures beside peers, or the floor, in one run. */
 import { errorChain } from "../../src/base/error.ts";
+import { parseArguments, wholeNumber } from "../support/rack/arguments.ts";
+import { PartsFailed } from "./raft.ts";
 import type { BenchRow } from "./row.ts";
 
-/** What a bench is told. It ends by itself within its bounds. */
+/** What a bench is told; each looks at what it knows. It ends by itself within its bounds. */
 interface BenchOptions {
   readonly runs?: number;
+  readonly minutes?: number;
+  readonly only?: string;
   readonly log: (line: string) => void;
 }
-type Bench = (options: BenchOptions) => Promise<BenchRow[]>;
+type Bench = (options: BenchOptions) => Promise<readonly BenchRow[]>;
+
+const USAGE = `usage: ./scripts/bench NAME [--json] [--runs N] [--only PREFIX] [--minutes N]
+
+  --json          the rows as one JSON object on standard output, nothing else there
+  --runs N        how often what is repeated is repeated, where the bench's own number is too many or too few
+  --only PREFIX   raft: only the figures whose key begins so, as "gap", "gap.fast" or "log.device"
+  --minutes N     raft: of load, before memory is looked at (5)
+`;
 
 /** Loaded when asked for: a bench must not pay for another one's peers. */
 const benches: Record<string, { readonly about: string; readonly load: () => Promise<Bench> }> = {
@@ -23,6 +35,10 @@ const benches: Record<string, { readonly about: string; readonly load: () => Pro
     about: "acknowledged durable writes on three boxes at 1, 8, 64 clients, beside etcd",
     load: async () => (await import("./write.ts")).bench,
   },
+  raft: {
+    about: "consensus: simulator, log, writes, gaps, transfer, cold start, memory, beside fdatasync and etcd (20 min)",
+    load: async () => (await import("./raft.ts")).bench,
+  },
   vip: {
     about: "the gap that a client sees when the leader loses power, beside keepalived",
     load: async () => (await import("./vip.ts")).bench,
@@ -33,32 +49,63 @@ const benches: Record<string, { readonly about: string; readonly load: () => Pro
   },
 };
 
-const words = process.argv.slice(2);
-const name = words.find((word) => !word.startsWith("-")) ?? "";
-const isJson = words.includes("--json");
-const runsAt = words.indexOf("--runs");
-const runs = runsAt < 0 ? undefined : Number(words[runsAt + 1]);
-const bench = benches[name];
-if (bench === undefined || (runs !== undefined && !(Number.isInteger(runs) && runs > 0))) {
-  console.error(
-    name === "" ? "usage: ./scripts/bench NAME [--json] [--runs N]" : `Cannot run bench "${words.join(" ")}"`,
-  );
-  for (const [key, { about }] of Object.entries(benches)) console.error(`  ${key.padEnd(8)}${about}`);
-  process.exit(2);
+/** Exit code of a command line that is not understood. */
+const EXIT_USAGE = 2;
+
+function usage(why?: string): never {
+  const say = why === undefined ? console.log : console.error;
+  if (why !== undefined) say(`${why}\n`);
+  say(USAGE);
+  for (const [key, { about }] of Object.entries(benches)) say(`  ${key.padEnd(8)}${about}`);
+  process.exit(why === undefined ? 0 : EXIT_USAGE);
 }
+
+function commandLine(): {
+  name: string;
+  bench: (typeof benches)[string];
+  isJson: boolean;
+  given: Omit<BenchOptions, "log">;
+} {
+  try {
+    const known = { json: false, help: false, runs: true, minutes: true, only: true };
+    const { words, options } = parseArguments(process.argv.slice(2), known);
+    const [name = "", ...more] = words;
+    const bench = benches[name];
+    if (options.has("help")) usage();
+    if (bench === undefined || more.length > 0)
+      usage(name === "" ? "Which bench?" : `Cannot run bench "${words.join(" ")}"`);
+    const [runs, minutes] = ["runs", "minutes"].map((option) => wholeNumber(`--${option}`, options.get(option)));
+    if (runs === 0 || minutes === 0) usage("--runs and --minutes begin at 1");
+    const only = options.get("only");
+    const given = {
+      ...(runs === undefined ? {} : { runs }),
+      ...(minutes === undefined ? {} : { minutes }),
+      ...(only === undefined ? {} : { only }),
+    };
+    return { name, bench, isJson: options.has("json"), given };
+  } catch (error) {
+    usage(errorChain(error));
+  }
+}
+
+const { name, bench, isJson, given } = commandLine();
 
 // Progress goes to standard error, so that standard output ends with the object alone.
 const log = (line: string): void => console.error(line);
 try {
   const run = await bench.load();
-  const rows = await run({ log, ...(runs === undefined ? {} : { runs }) });
-  if (isJson) console.log(JSON.stringify({ bench: name, rows }));
-  else for (const row of rows) console.log(describe(row));
+  tell(await run({ log, ...given }));
   process.exit(0);
 } catch (error) {
   console.error(`bench ${name}: ${errorChain(error)}`);
-  if (isJson) console.log(JSON.stringify({ bench: name, rows: [], error: errorChain(error) }));
+  // What the parts that did not fail have measured is not lost.
+  tell(error instanceof PartsFailed ? error.rows : [], errorChain(error));
   process.exit(1);
+}
+
+function tell(rows: readonly BenchRow[], error?: string): void {
+  if (isJson) console.log(JSON.stringify({ bench: name, rows, ...(error === undefined ? {} : { error }) }));
+  else for (const row of rows) console.log(describe(row));
 }
 
 function describe(row: BenchRow): string {

@@ -1,155 +1,144 @@
 import { join } from "node:path";
 import { endpoint, until } from "../support/demo/bootstrap.ts";
-import { inCgroup } from "../support/rack/cgroup.ts";
 import type { Rack, RackNode } from "../support/rack/rack.ts";
-import { inNamespace } from "../support/rack/switch.ts";
-import { type BenchCluster, waitForLevel, withCluster, withPeerRack } from "./bench-cluster.ts";
+import { type BenchCluster, createObjects, waitForLevel, withCluster, withPeerRack } from "./bench-cluster.ts";
 import { installEtcd, startEtcd } from "./etcd.ts";
-import type { LoadJob, LoadResult } from "./load-main.ts";
+import { describe, load, type Point, pointOf } from "./load.ts";
 import { rawFdatasync } from "./log.ts";
 import type { BenchRow } from "./row.ts";
-import { median, quantile } from "./statistics.ts";
+import { median } from "./statistics.ts";
+import { etcdUrl } from "./writer.ts";
 
-const CLIENTS = [1, 8, 64];
+const CLIENTS = [1, 8, 64] as const;
 const SECONDS = 3;
 const RUNS = 3;
 const VALUE_BYTES = 300;
-const FLOOR_SECONDS = 1;
+const FLOOR_SECONDS = 0.5;
+
+interface WriteOptions {
+  readonly runs?: number;
+  readonly log: (line: string) => void;
+}
+
+/** What one number of clients gave, one point a run. */
+interface Points {
+  readonly ours: Point[];
+  readonly theirs: Point[];
+}
 
 /**
  * Acknowledged durable writes a second at the leader of three boxes, by XML-RPC; etcd's three members in namespaces of
  * the same kind, on the same disk and driven by the same generator, turn by turn. Whoever is not measured is frozen.
  */
-export async function bench(options: { runs?: number; log: (line: string) => void }): Promise<BenchRow[]> {
-  const { runs = RUNS, log } = options;
+export function bench(options: WriteOptions): Promise<BenchRow[]> {
+  return onStage(options, measureFull);
+}
+
+/** The same, and then p99 / median at half of what each of the two has given with 64 clients just before. */
+export function benchWithHalfLoad(options: WriteOptions): Promise<BenchRow[]> {
+  return onStage(options, async (stage, each) => [...(await measureFull(stage, each)), await measureHalf(stage, each)]);
+}
+
+/** Both, side by side, and the turns that they take. */
+interface Stage {
+  /** One run of both, one after the other. With a rate for each they are paced, else they give what they can. */
+  turn(clients: number, rates?: { readonly ours: number; readonly theirs: number }): Promise<[Point, Point]>;
+  /** Of the same disk, just before each turn. */
+  readonly floors: readonly number[];
+}
+
+async function onStage(
+  { runs = RUNS, log }: WriteOptions,
+  body: (stage: Stage, each: Required<WriteOptions>) => Promise<BenchRow[]>,
+): Promise<BenchRow[]> {
   await installEtcd();
   return withPeerRack((peer) =>
     withCluster({ profile: "default", hosts: 0, log }, async (cluster) => {
       const objects = await createObjects(cluster, Math.max(...CLIENTS));
       const etcd = await startEtcd(peer);
-      const points = new Map(CLIENTS.map((clients) => [clients, { ours: [] as Point[], theirs: [] as Point[] }]));
-      const floors: number[] = [];
-      let sequence = 1;
-      for (let run = 1; run <= runs; run++) {
-        for (const [clients, { ours, theirs }] of points) {
-          const common = {
-            clients,
-            objects,
-            session: cluster.client.session,
-            seconds: SECONDS,
-            valueBytes: VALUE_BYTES,
-          };
-          await freeze(peer, true);
-          floors.push(rawFdatasync(join(peer.place.dataDirectory, `floor-${floors.length}`), FLOOR_SECONDS / 2).rate);
-          const leader = await waitForLevel(cluster);
-          const mine = await load(cluster.rack, {
-            ...common,
-            kind: "template",
-            url: endpoint(leader),
-            firstSequence: sequence,
-          });
-          sequence = Math.max(...mine.acknowledged) + 1;
-          await checkAcknowledged(cluster, objects, mine.acknowledged);
-          await freeze(peer, false);
-          await freeze(cluster.rack, true);
-          try {
-            const url = `http://${etcd.address}:2379/etcdserverpb.KV/Put`;
-            theirs.push(pointOf(await load(peer, { ...common, kind: "etcd", url, firstSequence: sequence })));
-          } finally {
-            await freeze(cluster.rack, false);
-          }
-          ours.push(pointOf(mine));
-          log(`run ${run}, ${clients} clients: ours ${describe(ours.at(-1))}; etcd ${describe(theirs.at(-1))}`);
-        }
-      }
-      const floor = Math.max(...floors);
-      log(`raw fdatasync on the same disk: ${floor.toFixed(0)} /s`);
-      return [
-        ...[...points].flatMap(([clients, { ours, theirs }]) => rowsOf(`write.c${clients}`, ours, theirs)),
-        {
-          key: "write.fdatasync",
-          value: floor,
-          unit: "1/s",
-          n: floors.length,
-          peer: null,
-          peerValue: null,
-          ratio: null,
-        },
-      ];
+      return body(stageOf(cluster, peer, etcd, objects), { runs, log });
     }),
   );
 }
 
-/** What one run at one number of clients gave. */
-interface Point {
-  readonly rate: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly samples: number;
-  readonly generatorShare: number;
-}
-
-function pointOf(result: LoadResult): Point {
+function stageOf(cluster: BenchCluster, peer: Rack, etcd: RackNode, objects: readonly number[]): Stage {
+  const floors: number[] = [];
+  let sequence = 1;
   return {
-    rate: (result.latenciesMs.length * 1000) / result.elapsedMs,
-    p50Ms: median(result.latenciesMs),
-    p99Ms: quantile(result.latenciesMs, 0.99),
-    samples: result.latenciesMs.length,
-    generatorShare: result.cpuMs / result.elapsedMs,
+    floors,
+    turn: async (clients, rates) => {
+      const { session } = cluster.client;
+      const common = { clients, objects, session, seconds: SECONDS, valueBytes: VALUE_BYTES };
+      const paced = (rate: number | undefined) => (rate === undefined ? {} : { ratePerSecond: rate });
+      await freeze(peer, true);
+      floors.push(rawFdatasync(join(peer.place.dataDirectory, `floor-${floors.length}`), FLOOR_SECONDS).rate);
+      const url = endpoint(await waitForLevel(cluster));
+      const job = { ...common, ...paced(rates?.ours), kind: "template", url, firstSequence: sequence } as const;
+      const ours = await load(cluster.rack, job);
+      sequence = Math.max(...ours.acknowledged) + 1;
+      await checkAcknowledged(cluster, objects, ours.acknowledged);
+      await freeze(peer, false);
+      await freeze(cluster.rack, true);
+      try {
+        const peerJob = { ...common, ...paced(rates?.theirs), kind: "etcd", url: etcdUrl(etcd.address) } as const;
+        return [pointOf(ours), pointOf(await load(peer, { ...peerJob, firstSequence: sequence }))];
+      } finally {
+        await freeze(cluster.rack, false);
+      }
+    },
   };
 }
 
-function describe(point: Point | undefined): string {
-  if (point === undefined) return "nothing";
-  const { rate, p50Ms, p99Ms, generatorShare } = point;
-  return `${rate.toFixed(0)} /s, p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms (generator ${(generatorShare * 100).toFixed(0)} % of a core)`;
-}
-
-function rowsOf(key: string, ours: readonly Point[], theirs: readonly Point[]): BenchRow[] {
-  const row = (suffix: string, unit: string, figure: (point: Point) => number): BenchRow => {
-    const value = median(ours.map(figure));
-    const peerValue = median(theirs.map(figure));
-    const n = ours.reduce((sum, point) => sum + point.samples, 0);
-    return { key: `${key}${suffix}`, value, unit, n, peer: "etcd", peerValue, ratio: value / peerValue };
-  };
+async function measureFull(stage: Stage, { runs, log }: Required<WriteOptions>): Promise<BenchRow[]> {
+  const points = new Map(CLIENTS.map((clients) => [clients, { ours: [], theirs: [] } as Points]));
+  for (let run = 1; run <= runs; run++) {
+    for (const [clients, { ours, theirs }] of points) {
+      const [mine, other] = await stage.turn(clients);
+      ours.push(mine);
+      theirs.push(other);
+      log(`run ${run}, ${clients} clients: ours ${describe(mine)}; etcd ${describe(other)}`);
+    }
+  }
+  const floor = Math.max(...stage.floors);
+  log(`raw fdatasync on the same disk: ${floor.toFixed(0)} /s`);
+  const alone = { peer: null, peerValue: null, ratio: null };
   return [
-    row("", "1/s", (point) => point.rate),
-    row(".p50", "ms", (point) => point.p50Ms),
-    row(".p99", "ms", (point) => point.p99Ms),
+    ...[...points].flatMap(([clients, both]) => rowsOf(`write.c${clients}`, both)),
+    { key: "write.fdatasync", value: floor, unit: "1/s", n: stage.floors.length, ...alone },
   ];
 }
 
-/** The generator in the client's namespace of this rack. */
-async function load(rack: Rack, job: LoadJob): Promise<LoadResult> {
-  const child = Bun.spawn(
-    [
-      ...inCgroup(rack.place, "watchers"),
-      ...inNamespace(rack.place, "client"),
-      ...[process.execPath, `${import.meta.dirname}/load-main.ts`],
-    ],
-    { stdin: new Blob([JSON.stringify(job)]), stdout: "pipe", stderr: "pipe" },
-  );
-  const timer = setTimeout(() => child.kill("SIGKILL"), (job.seconds * 2 + 20) * 1000);
-  try {
-    const [text, complaint, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-    if (code !== 0) throw new Error(`The load generator (${job.kind}, ${job.clients} clients) failed: ${complaint}`);
-    return JSON.parse(text) as LoadResult;
-  } finally {
-    clearTimeout(timer);
+function rowsOf(key: string, both: Points): BenchRow[] {
+  return [
+    row(key, "1/s", both, (point) => point.rate),
+    row(`${key}.p50`, "ms", both, (point) => point.p50Ms),
+    row(`${key}.p99`, "ms", both, (point) => point.p99Ms),
+  ];
+}
+
+function row(key: string, unit: string, { ours, theirs }: Points, figure: (point: Point) => number): BenchRow {
+  const value = median(ours.map(figure));
+  const peerValue = median(theirs.map(figure));
+  const n = ours.reduce((sum, point) => sum + point.samples, 0);
+  return { key, value, unit, n, peer: "etcd", peerValue, ratio: value / peerValue };
+}
+
+/** What half of the load is, each run says anew: a machine that others use as well changes by the second. */
+async function measureHalf(stage: Stage, { runs, log }: Required<WriteOptions>): Promise<BenchRow> {
+  const clients = Math.max(...CLIENTS);
+  const both: Points = { ours: [], theirs: [] };
+  for (let run = 1; run <= runs; run++) {
+    const [full, peerFull] = await stage.turn(clients);
+    const [mine, other] = await stage.turn(clients, { ours: full.rate / 2, theirs: peerFull.rate / 2 });
+    both.ours.push(mine);
+    both.theirs.push(other);
+    log(`half load, run ${run}: ours ${describe(mine)}; etcd ${describe(other)}`);
   }
+  return row("write.p99Ratio", "p99/median", both, (point) => point.p99Ms / point.p50Ms);
 }
 
 function freeze(rack: Rack, isFrozen: boolean): Promise<unknown> {
   return Promise.all(rack.boxes.map((box: RackNode) => (isFrozen ? box.freeze() : box.thaw())));
-}
-
-async function createObjects(cluster: BenchCluster, count: number): Promise<readonly number[]> {
-  const { client } = cluster;
-  const url = endpoint(await waitForLevel(cluster));
-  const objects: number[] = [];
-  for (let number = 0; number < count; number++)
-    objects.push(Number(await client.must("one.template.allocate", [`NAME = "bench${number}"`], { url })));
-  return objects;
 }
 
 /** Every box has what was acknowledged last, for each client: a rate of writes that are not there would be no rate. */
