@@ -124,47 +124,4 @@ test("a typing error in the configuration is told with file and line, is no rese
   assert.not.match(said, /reset(?! for this)/i);
 });
 
-// Last: the box's disk in memory holds what it acknowledged, so it must not be switched off after this.
-test("a full disk stops one box with a clear message, the cluster goes on, and it comes back when there is room", async () => {
-  const victim = await leaderOf(stage, boxes);
-  const rest = boxes.filter((box) => box !== victim);
-  await smallDisk(victim);
-  await isWhole(stage, boxes);
-  await stage.client.startWriting(2, "full");
-  await goesOn("writes go on before the disk is full");
-  const before = logOf(stage.rack, victim).length;
-  const supervisedBefore = logOf(stage.rack, victim, "supervisor.log").length;
-  await victim.exec(["sh", "-c", "cat /dev/zero >/var/lib/one/filler 2>/dev/null"]);
-  const said = (): string => logOf(stage.rack, victim).slice(before);
-  await level(stage, "the box says that its disk is full", 60_000, async () =>
-    /ends: .*(ENOSPC|disk is full)/.test(said()) ? undefined : said().slice(-2000),
-  );
-  await level(stage, "another box leads", 20_000, async () => {
-    const leader = await leaderOf(stage, rest);
-    return leader === victim ? "the full one" : undefined;
-  });
-  await goesOn("writes go on without the box", 50);
-  await level(stage, "the supervisor calls for a person", 20_000, async () => {
-    const supervised = logOf(stage.rack, victim, "supervisor.log").slice(supervisedBefore);
-    return supervised.includes("main needs a person") ? undefined : supervised;
-  });
-  await victim.exec(["rm", "/var/lib/one/filler"]);
-  await isWhole(stage, boxes, 60_000);
-  const written = await stage.client.stopWriting();
-  assert.equal(await wrongWrites(stage, boxes, written), []);
-});
-
-/** Puts the box's data on a file system of 200 MB, while nothing of it runs. */
-async function smallDisk(box: RackNode): Promise<void> {
-  box.kill("supervisor", "SIGSTOP");
-  box.kill("main");
-  const script = `set -e
-cp -a /var/lib/one /var/tmp/one
-mount -t tmpfs -o size=200m,mode=0700 tmpfs /var/lib/one
-cp -a /var/tmp/one/. /var/lib/one/`;
-  const result = await box.exec(["sh", "-c", script]);
-  assert.is(result.code, 0, result.stderr);
-  box.kill("supervisor", "SIGCONT");
-}
-
 test.run();

@@ -14,6 +14,8 @@ interface Tally {
 
 /** Seconds that a file may take unless its first lines say `time-limit: N s`. */
 const LIMIT_SECONDS_DEFAULT = 60;
+/** Programs that count by themselves, a weekend's simulation among them, watch their own parts. */
+const COUNTING_SECONDS_MAX = 7 * 24 * 3600;
 const ROOT = resolve(import.meta.dir, "../..");
 const BUN = process.execPath;
 
@@ -36,8 +38,9 @@ if (word === "--help" || word === "-h") {
 
   without words   what CI runs: ${CI.join(", ")}
   unit PATTERN    only the files whose path contains PATTERN
-  sim             --component core|fencing|all, --seeds N, --from S, --seed S (replay one, verbose)
-  mutants         plants each known mistake and shows the simulator catching it; CI plants those that must never be missed`);
+  sim             the fixed seeds and two minutes a core of new ones; --hours N: new ones for a night; --help
+  mutants         plants each known mistake and shows the simulator catching it; CI plants those that must never be missed
+                  --generic [FILE ...]: changes the consensus core's operators one at a time (an hour; by hand)`);
   process.exit(0);
 }
 const chosen = word === "ci" ? CI : word === "all" ? [...CI, "image"] : [word];
@@ -124,19 +127,21 @@ async function file(path: string): Promise<Tally> {
   return { passed, failed };
 }
 
-/** The simulators: the first seeds of each in CI, or what the options say. A seed is a test. */
+/** The simulators: the first seeds of each and new ones in CI, or what the options say. A seed is a test. */
 async function simulator(words: string[]): Promise<Tally> {
+  if (words.includes("--help")) process.exit((await run([BUN, "test/sim/run.ts", "--help"], 60, true)).code);
   return lastLine([BUN, "test/sim/run.ts", ...words]);
 }
 
 /** A planted mistake that is caught is a passed test. */
 async function mutants(words: string[]): Promise<Tally> {
+  if (words[0] === "--generic") return lastLine([BUN, "test/support/raft/generic-mutants.ts", ...words.slice(1)]);
   return lastLine([BUN, "test/sim/mutants.ts", ...words]);
 }
 
 /** A program that counts by itself and closes with `N passed, N failed`. */
 async function lastLine(command: string[]): Promise<Tally> {
-  const result = await run(command, 3600, true);
+  const result = await run(command, COUNTING_SECONDS_MAX, true);
   const match = /(\d+) passed, (\d+) failed\s*$/.exec(result.output);
   if (match === null) {
     console.log(`FAIL ${command.slice(1).join(" ")}: no closing line, exit code ${result.code}`);

@@ -194,6 +194,7 @@ export class SoloFrontEnd {
       membership: {
         cannotAdd: () => undefined,
         remove: async () => undefined,
+        reset: async () => undefined,
         joinToken: async (serverId) => ({ token: `rf1.token-of-${serverId}` }),
         ...membership,
       },

@@ -18,9 +18,16 @@ export interface BoxStatus {
     readonly members: readonly {
       readonly serverId: number;
       readonly raftId: string;
+      readonly peerAddress: string;
       readonly isVoter: boolean;
       readonly match: number | null;
+      readonly name: string;
+      readonly build: string | null;
     }[];
+    readonly level: number;
+    readonly timings: string;
+    readonly leaseMs: number;
+    readonly roundMs: number;
   };
   readonly levels: readonly { readonly hostId: number; readonly kind: string }[];
   readonly readiness: readonly {

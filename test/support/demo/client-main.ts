@@ -23,6 +23,7 @@ export type ClientOrder =
       readonly session: string;
       readonly writers: number;
       readonly prefix: string;
+      readonly valueBytes: number;
     }
   | { readonly kind: "stop-writing"; readonly id: number };
 
@@ -72,7 +73,9 @@ async function write(order: Extract<ClientOrder, { kind: "write" }>, writer: num
       const result = await callRpc(
         { ...order, timeoutMs: 1000, requestId: `${order.prefix}-${writer}:${number + 1}` },
         "one.template.allocate",
-        [`NAME = "${name}"\nCPU = 1\nMEMORY = 64`],
+        [
+          `NAME = "${name}"\nCPU = 1\nMEMORY = 64${order.valueBytes === 0 ? "" : `\nDESCRIPTION = "${"x".repeat(order.valueBytes)}"`}`,
+        ],
       );
       if (result.kind === "ok") {
         const atMs = monotonicMs();

@@ -74,8 +74,9 @@ export class RackClient {
     }
   }
 
-  async startWriting(writers: number, prefix: string, url = VIP_URL): Promise<void> {
-    await this.#order({ kind: "write", url, session: this.session, writers, prefix });
+  /** `valueBytes`: that long is the description of each template. */
+  async startWriting(writers: number, prefix: string, url = VIP_URL, valueBytes = 0): Promise<void> {
+    await this.#order({ kind: "write", url, session: this.session, writers, prefix, valueBytes });
   }
 
   async stopWriting(): Promise<Written> {

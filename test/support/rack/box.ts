@@ -12,7 +12,17 @@ export interface BoxFiles {
 }
 
 /** The commands of the product, each called by its name in a box. */
-const commandNames = ["onezone", "onehost", "onevm", "onetemplate", "oneuser", "onedatastore", "oneimage", "ringfence"];
+const commandNames = [
+  "onezone",
+  "onehost",
+  "onevm",
+  "onetemplate",
+  "oneuser",
+  "onedatastore",
+  "oneimage",
+  "onedb",
+  "ringfence",
+];
 
 /** Makes the box's disk as an installer leaves it. What is there already is kept. */
 export function prepareBox(place: Place, plan: NodePlan, state: RackState, files: BoxFiles = {}): void {
