@@ -52,7 +52,12 @@ const MEANT: Readonly<Record<string, Section>> = {
   VM_HOOK: hook(["ON", "COMMAND"]),
   VIP: { kind: "vector", isRepeatable: true, keys: ["INTERFACE", "ADDRESS"], required: ["INTERFACE", "ADDRESS"] },
   NETWORK: { kind: "vector", isRepeatable: false, keys: ["MGMT", "BMC", "BMC_INTERFACE"], required: [] },
-  WATCHDOG: { kind: "vector", isRepeatable: false, keys: ["DEVICE", "TIMEOUT"], required: ["DEVICE"] },
+  WATCHDOG: {
+    kind: "vector",
+    isRepeatable: false,
+    keys: ["DEVICE", "TIMEOUT", "CHIP", "GPIO", "GPIO_TIMEOUT"],
+    required: [],
+  },
   GPIO: {
     kind: "vector",
     isRepeatable: false,
