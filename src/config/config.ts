@@ -1,4 +1,5 @@
 import { known, type Section } from "./known-settings.ts";
+import { type NetworkSettings, networkOf } from "./network.ts";
 import { type PurgeSettings, purgeOf } from "./purge.ts";
 import { type Problem, parseSettings, type Setting, type VectorItem } from "./syntax.ts";
 import { type RaftTimings, timingsOf } from "./timings.ts";
@@ -81,6 +82,8 @@ export interface BoxConfig {
   readonly watchdogTimeoutSeconds: number;
   readonly consoles: readonly ConsoleLine[];
   readonly panel: PanelSetting | undefined;
+  /** Carried out on an image only; elsewhere the machine's network is not ringfence's. */
+  readonly network: NetworkSettings;
 }
 
 export interface Config {
@@ -197,6 +200,7 @@ class ConfigReader {
         watchdogTimeoutSeconds: this.#integerOf(watchdog, "WATCHDOG", "TIMEOUT", 5, 600) ?? WATCHDOG_SECONDS_DEFAULT,
         consoles: this.#consoles(),
         panel: this.#panel(),
+        network: this.#network(),
       },
       ignored: [...new Set(this.#ignored)],
     };
@@ -312,6 +316,22 @@ class ConfigReader {
       this.#problem(setting, `${line === undefined ? "GPIO" : "CHIP"} is missing in WATCHDOG: a line needs both`);
     const timeoutSeconds = this.#integerOf(items, "WATCHDOG", "GPIO_TIMEOUT", 1, 600) ?? WATCHDOG_GPIO_SECONDS_DEFAULT;
     return line === undefined || chip === undefined ? undefined : { chip, line, timeoutSeconds };
+  }
+
+  #network(): NetworkSettings {
+    const located = (setting: Located) => ({
+      items: itemsOf(setting),
+      problem: (message: string) => this.#problem(setting, message),
+    });
+    const [network] = this.#settings.get("NETWORK") ?? [];
+    return networkOf(
+      network === undefined ? undefined : located(network),
+      (this.#settings.get("INTERFACE") ?? []).map(located),
+      (this.#settings.get("SSH_KEY") ?? []).map((setting) => ({
+        text: typeof setting.value === "string" ? setting.value : "",
+        problem: (message: string) => this.#problem(setting, message),
+      })),
+    );
   }
 
   #panel(): PanelSetting | undefined {
