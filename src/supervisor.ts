@@ -14,6 +14,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
+import { readBootRecovery } from "./parts/boot-recovery.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
@@ -35,11 +36,18 @@ try {
     limits: DEFAULT_LIMITS,
     device: watchdog.device,
     deviceTimeoutMs: watchdog.timeoutMs,
+    gpio: watchdog.gpio,
+    petterFile: `${paths.run}/petter.pid`,
     cgroup: "ringfence-main",
     socket: paths.supervisorSocket,
     lock: `${paths.run}/supervisor.lock`,
     log: `${paths.log}/supervisor.log`,
     resetReason: `${paths.data}/reset-reason`,
+    boots: `${paths.data}/boots`,
+    lastEnd: `${paths.run}/last-end`,
+    recovery: `${paths.run}/recovery`,
+    bootRecovery: readBootRecovery(`${paths.run}/boot.json`),
+    records: paths.consoleRecords,
     attendants: [
       ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
         name: `console ${basename(device)}`,

@@ -85,7 +85,12 @@ clusters start the same VMs on the same disks. Fencing is disarmed until a perso
   absent("restore", "from a USB stick", "no USB stick is looked for here: onedb restore FILE from the shell"),
   absent("slot", "starts the other system image", NEEDS_IMAGE),
   absent("update", "takes an update from a USB stick", NEEDS_IMAGE),
-  absent("snooze", "15 minutes without the hardware watchdog", "this supervisor cannot be told to wait yet"),
+  dangerous(
+    "snooze",
+    "15 minutes in which hangs of this box's program are borne, to look at them",
+    [],
+    "A program that hangs is not started again meanwhile. A hang of the kernel is a reset all the same.",
+  ),
   absent("reset", "back to what the factory made", NEEDS_IMAGE),
   absent("reboot", "restarts the machine", "restarting this machine is not ringfence's to do: from the shell"),
 ];

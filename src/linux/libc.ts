@@ -20,6 +20,7 @@ export const libc = dlopen("libc.so.6", {
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   mlockall: { args: ["i32"], returns: "i32" },
+  posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },

@@ -62,6 +62,8 @@ export class ConsoleCommands {
         return this.#command(["force-recover", "--yes", facts.box]);
       case "accept":
         return this.#command(["identity", "accept", "--yes"]);
+      case "snooze":
+        return this.#command(["watchdog", "snooze", "15m"]);
       case "leave":
         return this.#leave(facts);
       case "logs":
