@@ -11,7 +11,9 @@
  * names them, are none either.
  */
 import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
+import { program } from "./base/program.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
@@ -19,10 +21,15 @@ import { supervise } from "./parts/supervision.ts";
 import { readWatchdogConfig } from "./parts/watchdog-config.ts";
 import { DEFAULT_LIMITS } from "./watchdog/limits.ts";
 
+/** Where a program of this box is, in the source tree and on an image. */
+function path(source: string): string {
+  return fileURLToPath(new URL(program(source, import.meta.url), import.meta.url));
+}
+
 try {
   const watchdog = readWatchdogConfig(paths.onedConf, paths.boxConf);
   supervise({
-    command: [process.execPath, `${import.meta.dir}/main.ts`],
+    command: [process.execPath, path("./main.ts")],
     // libuv's pool serves SQLite, files and names (consensus.md section 3).
     environment: { UV_THREADPOOL_SIZE: "16" },
     limits: DEFAULT_LIMITS,
@@ -36,12 +43,12 @@ try {
     attendants: [
       ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
         name: `console ${basename(device)}`,
-        command: [process.execPath, `${import.meta.dir}/console.ts`, device, String(baudRate)],
+        command: [process.execPath, path("./console.ts"), device, String(baudRate)],
         environment: {},
       })),
       ...(readPanelSetting(paths.onedConf, paths.boxConf) === undefined
         ? []
-        : [{ name: "panel", command: [process.execPath, `${import.meta.dir}/panel.ts`], environment: {} }]),
+        : [{ name: "panel", command: [process.execPath, path("./panel.ts")], environment: {} }]),
     ],
   });
 } catch (error) {

@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { CodedError } from "../base/error.ts";
+import { program } from "../base/program.ts";
 import { EPOLL, EPOLL_CTL, epoll } from "./epoll-calls.ts";
 import type { EpollReport } from "./epoll-worker.ts";
 import { errnoText } from "./libc.ts";
@@ -35,7 +36,9 @@ class Hub {
   #lastId = 0;
 
   constructor() {
-    this.#worker = new Worker(new URL("./epoll-worker.ts", import.meta.url), { workerData: this.#descriptor });
+    this.#worker = new Worker(new URL(program("./epoll-worker.ts", import.meta.url), import.meta.url), {
+      workerData: this.#descriptor,
+    });
     this.#worker.unref();
     // Without it every line and button is dead, and nothing would say so.
     this.#worker.on("exit", () => {

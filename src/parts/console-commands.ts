@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { program } from "../base/program.ts";
 import type { Program } from "../cli/command.ts";
 import { run } from "../cli/run.ts";
 import type { Terminal } from "../cli/terminal.ts";
@@ -148,7 +150,7 @@ function restartMain(): ActionResult {
 
 /** Main processes that a supervisor started in this process's own PID and mount namespaces. */
 function mainProcesses(): readonly number[] {
-  const main = `${import.meta.dir.replace(/\/parts$/, "")}/main.ts`;
+  const main = fileURLToPath(new URL(program("../main.ts", import.meta.url), import.meta.url));
   const namespace = readlinkSync("/proc/self/ns/mnt");
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))

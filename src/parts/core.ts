@@ -1,5 +1,6 @@
 import type { Outcome } from "../base/entry.ts";
 import { errorChain } from "../base/error.ts";
+import { program } from "../base/program.ts";
 import type { Announced } from "../cluster/announcement.ts";
 import { Calls } from "../cluster/forward.ts";
 import type { JoinRequest } from "../cluster/hello.ts";
@@ -66,7 +67,7 @@ export class Core {
       else this.#post({ kind: "propose", proposals });
     });
     this.calls = new Calls((to, id, body) => this.#post({ kind: "request", to, id, body }));
-    this.#worker = new Worker(new URL("./core-thread.ts", import.meta.url).href);
+    this.#worker = new Worker(new URL(program("./core-thread.ts", import.meta.url), import.meta.url).href);
     this.#worker.onmessage = (event: MessageEvent<FromCore>) => this.#handle(event.data);
     this.#worker.onerror = (event) => events.fatal(`The core thread failed: ${event.message}`, "");
   }

@@ -1,10 +1,11 @@
 import { fileURLToPath } from "node:url";
+import { program } from "../../base/program.ts";
 import type { Rpc } from "../client/rpc.ts";
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
 
 /** The console as a program of its own: it needs nothing of a cluster, and this command may not need more. */
-const PROGRAM = fileURLToPath(new URL("../../console.ts", import.meta.url));
+const PROGRAM = fileURLToPath(new URL(program("../../console.ts", import.meta.url), import.meta.url));
 
 interface RecordRow {
   readonly at: number;

@@ -1,5 +1,4 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Gpio } from "onoff";
 import { CodedError } from "../../base/error.ts";
 import type { GpioChip } from "./gpio.ts";
@@ -20,7 +19,7 @@ export function openSysfsChip(chip: string): GpioChip {
     return base + Number(line);
   };
   // Loaded only where it is used: the other driver needs neither it nor its packages.
-  const { Gpio: Line } = createRequire(import.meta.url)("onoff") as { Gpio: typeof Gpio };
+  const { Gpio: Line } = require("onoff") as { Gpio: typeof Gpio };
   return {
     output: (line, { isActiveLow }) => {
       const gpio = tried(line, () => new Line(numberOf(line), "out", "none", { activeLow: isActiveLow }));

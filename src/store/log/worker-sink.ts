@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { program } from "../../base/program.ts";
 import { GROUP_BYTES_MAX, type GroupSink, type SinkDone } from "./group-sink.ts";
 import { COMMAND, CONTROL, CONTROL_WORDS, type WriterAnswer, type WriterData } from "./writer-protocol.ts";
 
@@ -14,7 +15,7 @@ export async function createWorkerSink(path: string, segmentSizeBytes: number): 
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const buffer = new Uint8Array(new SharedArrayBuffer(Math.min(GROUP_BYTES_MAX, segmentSizeBytes)));
   const workerData: WriterData = { path, segmentSizeBytes, control: control.buffer, buffer: buffer.buffer };
-  const worker = new Worker(new URL("./writer-worker.ts", import.meta.url), { workerData });
+  const worker = new Worker(new URL(program("./writer-worker.ts", import.meta.url), import.meta.url), { workerData });
   let waiting: SinkDone | undefined;
   let failed: Error | undefined;
   let sequence = 0;
