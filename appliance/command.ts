@@ -23,6 +23,9 @@ export async function command(words: readonly string[], options: CommandOptions 
     child.exited,
   ]);
   if (code !== 0)
-    throw new CodedError("command", `Cannot run "${words.join(" ")}": exit code ${code}: ${errors.trim().slice(-2000)}`);
+    throw new CodedError(
+      "command",
+      `Cannot run "${words.join(" ")}": exit code ${code}: ${errors.trim().slice(-2000)}`,
+    );
   return output;
 }

@@ -60,11 +60,14 @@ export async function copyModules(pool: string, target: string, set: ModuleSet):
     mkdirSync(dirname(`${to}/${path}`), { recursive: true });
     cpSync(`${from}/${path}`, `${to}/${path}`);
   }
-  for (const index of ["modules.builtin", "modules.builtin.modinfo", "modules.order"]) cpSync(`${from}/${index}`, `${to}/${index}`);
+  for (const index of ["modules.builtin", "modules.builtin.modinfo", "modules.order"])
+    cpSync(`${from}/${index}`, `${to}/${index}`);
   await command(["depmod", "-b", target, release]);
 }
 
 /** `kernel/drivers/net/r8169.ko` is r8169; the kernel takes `-` and `_` for the same. */
 function moduleName(path: string): string {
-  return basename(path).replace(/\.ko.*$/, "").replaceAll("-", "_");
+  return basename(path)
+    .replace(/\.ko.*$/, "")
+    .replaceAll("-", "_");
 }

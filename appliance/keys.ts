@@ -1,32 +1,40 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { CodedError } from "../src/base/error.ts";
+import { signBytes } from "../src/box/signature.ts";
 
 /** What signs footers and bundles. */
 export interface SigningKey {
   readonly kind: "test" | "release";
-  readonly privateKey: KeyObject;
+  readonly sign: (bytes: Uint8Array) => Uint8Array;
   /** PEM, as an image carries it. */
   readonly publicPem: string;
 }
 
-/**
- * The key of a release from its file (ed25519, PEM, PKCS #8), or the TEST key that anybody can read in this repository. An
- * image that is made with the latter says so on every screen.
- */
+/** Where the TEST key is, which anybody can read: an image that is signed with it says so on every screen. */
+const TEST_KEY = "appliance/keys/TEST-private.pem";
+
+/** The key of a release from its file (ed25519, PEM, PKCS #8); without one, the TEST key. */
 export function readSigningKey(repository: string, file: string | undefined): SigningKey {
-  const path = file ?? `${repository}/appliance/keys/TEST-private.pem`;
-  if (!existsSync(path)) throw new CodedError("key", `Cannot sign: there is no file "${path}"`);
-  let privateKey: KeyObject;
+  const testPem = readFileSync(`${repository}/${TEST_KEY}`, "utf8");
+  if (file !== undefined && !existsSync(file)) throw new CodedError("key", `Cannot sign: there is no file "${file}"`);
+  const pem = file === undefined ? testPem : readFileSync(file, "utf8");
+  const publicPem = publicPemOf(pem, file ?? TEST_KEY);
+  return {
+    // Under another name it is no less public.
+    kind: publicPem === publicPemOf(testPem, TEST_KEY) ? "test" : "release",
+    sign: (bytes) => signBytes(pem, bytes),
+    publicPem,
+  };
+}
+
+function publicPemOf(pem: string, name: string): string {
   try {
-    privateKey = createPrivateKey(readFileSync(path));
+    const key = createPrivateKey(pem);
+    if (key.asymmetricKeyType !== "ed25519")
+      throw new CodedError("key", `it is of the type ${key.asymmetricKeyType}, not ed25519`);
+    return String(createPublicKey(key).export({ type: "spki", format: "pem" }));
   } catch (error) {
-    throw new CodedError("key", `Cannot sign with "${path}": it is no private key in PEM`, error);
+    throw new CodedError("key", `Cannot sign with "${name}"`, error);
   }
-  if (privateKey.asymmetricKeyType !== "ed25519")
-    throw new CodedError("key", `Cannot sign with "${path}": it is ${privateKey.asymmetricKeyType}, not ed25519`);
-  const publicPem = String(createPublicKey(privateKey).export({ type: "spki", format: "pem" }));
-  const testPem = createPublicKey(readFileSync(`${repository}/appliance/keys/TEST-private.pem`));
-  const isTest = createPublicKey(privateKey).equals(testPem);
-  return { kind: isTest ? "test" : "release", privateKey, publicPem };
 }

@@ -19,7 +19,10 @@ export function copyLibraries(architecture: Architecture, pool: string, root: st
     const needs = readElfNeeds(readFileSync(`${root}/${file}`));
     if (needs === undefined) continue;
     if (needs.machine !== elfMachine)
-      throw new CodedError("library", `Cannot use "${file}": it is for ELF machine ${needs.machine}, not ${elfMachine}`);
+      throw new CodedError(
+        "library",
+        `Cannot use "${file}": it is for ELF machine ${needs.machine}, not ${elfMachine}`,
+      );
     if (needs.interpreter !== undefined && needs.interpreter !== loader)
       throw new CodedError("library", `Cannot use "${file}": its loader is ${needs.interpreter}, not ${loader}`);
     for (const name of needs.libraries) {
@@ -39,7 +42,9 @@ export function copyLibrary(
   name: string,
   target = `usr/lib/${libraries}/${name}`,
 ): void {
-  const found = [`lib/${libraries}`, `usr/lib/${libraries}`].map((place) => `${pool}/${place}/${name}`).find(existsSync);
+  const found = [`lib/${libraries}`, `usr/lib/${libraries}`]
+    .map((place) => `${pool}/${place}/${name}`)
+    .find(existsSync);
   if (found === undefined) throw new CodedError("library", `Cannot find the library "${name}" in any package`);
   mkdirSync(dirname(`${root}/${target}`), { recursive: true });
   cpSync(realpathSync(found), `${root}/${target}`);

@@ -20,7 +20,11 @@ const AS_ROOT = ["-o", "APT::Sandbox::User=root"];
  * Downloads the packages of the list with their libraries, and the kernel, into `cache` (what is there already is kept), and
  * extracts them side by side into `pool`. Debian's release says which versions; the manifest says which they were.
  */
-export async function fetchPackages(architecture: Architecture, cache: string, pool: string): Promise<readonly Package[]> {
+export async function fetchPackages(
+  architecture: Architecture,
+  cache: string,
+  pool: string,
+): Promise<readonly Package[]> {
   mkdirSync(cache, { recursive: true });
   const named = Object.keys(PACKAGES);
   const names = [
@@ -31,16 +35,22 @@ export async function fetchPackages(architecture: Architecture, cache: string, p
   const missing = wanted.filter(({ file }) => !existsSync(`${cache}/${file}`));
   if (missing.length > 0) {
     console.error(`downloading ${missing.length} Debian packages`);
-    await command(["apt-get", "download", "-q", ...AS_ROOT, ...missing.map(({ name, version }) => `${name}=${version}`)], {
-      cwd: cache,
-    });
+    await command(
+      ["apt-get", "download", "-q", ...AS_ROOT, ...missing.map(({ name, version }) => `${name}=${version}`)],
+      {
+        cwd: cache,
+      },
+    );
   }
   rmSync(pool, { recursive: true, force: true });
   mkdirSync(pool, { recursive: true });
   const packages: Package[] = [];
   for (const { name, version, file } of wanted) {
     if (!existsSync(`${cache}/${file}`))
-      throw new CodedError("package", `Cannot find "${file}" after its download; there is ${readdirSync(cache).length} others`);
+      throw new CodedError(
+        "package",
+        `Cannot find "${file}" after its download; there is ${readdirSync(cache).length} others`,
+      );
     await command(["dpkg-deb", "-x", `${cache}/${file}`, pool]);
     packages.push({ name, version, sha256: await sha256OfFile(`${cache}/${file}`) });
   }
@@ -49,7 +59,9 @@ export async function fetchPackages(architecture: Architecture, cache: string, p
 
 /** The names and all that they need, by Debian's lists. */
 async function dependencies(names: readonly string[]): Promise<readonly string[]> {
-  const without = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"].map((kind) => `--no-${kind}`);
+  const without = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"].map(
+    (kind) => `--no-${kind}`,
+  );
   const text = await command(["apt-cache", "depends", "--recurse", ...without, ...names]);
   return [...new Set(text.split("\n").filter((line) => /^[a-z0-9]/.test(line)))];
 }

@@ -22,7 +22,9 @@ import { OPENED_LIBRARIES, PACKAGES } from "./package-list.ts";
 /** The commands of a box, all by one bundle. */
 const COMMANDS = "onezone onehost onevm onetemplate oneuser onedatastore oneimage onedb ringfence".split(" ");
 /** Mount points, and what programs want to exist. */
-const DIRECTORIES = "proc sys dev run tmp var data boot/efi etc/one root/.ssh usr/bin usr/sbin usr/lib usr/lib64".split(" ");
+const DIRECTORIES = "proc sys dev run tmp var data boot/efi etc/one root/.ssh usr/bin usr/sbin usr/lib usr/lib64".split(
+  " ",
+);
 /** Debian has moved these into /usr; so has the root. */
 const MERGED = ["bin", "sbin", "lib", "lib64"];
 /** Places of programs, in which busybox's names do not take that of a real one. */
@@ -54,7 +56,8 @@ export async function buildRoot(root: string, sources: RootSources): Promise<voi
   copyLibraries(architecture, pool, root, [...programs, "usr/bin/bun", "usr/lib/ringfence/node_sqlite3.node"]);
   for (const name of OPENED_LIBRARIES) copyLibrary(architecture, pool, root, name);
   linkBusybox(root);
-  for (const name of ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "depmod"]) link(root, `usr/sbin/${name}`, "../bin/kmod");
+  for (const name of ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "depmod"])
+    link(root, `usr/sbin/${name}`, "../bin/kmod");
   for (const name of ["mkfs.ext4", "mke2fs.ext4"]) link(root, `usr/sbin/${name}`, "mke2fs");
   for (const name of COMMANDS)
     program(root, `usr/bin/${name}`, `#!/bin/sh\nexec /usr/bin/bun /usr/lib/ringfence/cli.js ${name} "$@"\n`);
@@ -64,16 +67,18 @@ export async function buildRoot(root: string, sources: RootSources): Promise<voi
 
 /** Gives the files, so that their libraries can be looked for. */
 function copyPackageFiles(pool: string, root: string, { libraries }: Architecture): readonly string[] {
-  return Object.entries(PACKAGES).flatMap(([name, files]) =>
-    files.map((pattern) => {
-      const file = pattern.replace("@", libraries);
-      const target = MERGED.includes(file.split("/")[0] ?? "") ? `usr/${file}` : file;
-      if (!existsSync(`${pool}/${file}`)) throw new CodedError("package", `Cannot find "${file}" in ${name}`);
-      mkdirSync(dirname(`${root}/${target}`), { recursive: true });
-      cpSync(`${pool}/${file}`, `${root}/${target}`, { recursive: true, dereference: true });
-      return target;
-    }),
-  ).filter((file) => lstatSync(`${root}/${file}`).isFile());
+  return Object.entries(PACKAGES)
+    .flatMap(([name, files]) =>
+      files.map((pattern) => {
+        const file = pattern.replace("@", libraries);
+        const target = MERGED.includes(file.split("/")[0] ?? "") ? `usr/${file}` : file;
+        if (!existsSync(`${pool}/${file}`)) throw new CodedError("package", `Cannot find "${file}" in ${name}`);
+        mkdirSync(dirname(`${root}/${target}`), { recursive: true });
+        cpSync(`${pool}/${file}`, `${root}/${target}`, { recursive: true, dereference: true });
+        return target;
+      }),
+    )
+    .filter((file) => lstatSync(`${root}/${file}`).isFile());
 }
 
 function linkBusybox(root: string): void {
