@@ -1,0 +1,84 @@
+import { copyFileSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import type { Architecture } from "./architecture.ts";
+import { command } from "./command.ts";
+import { buildDisk } from "./disk.ts";
+import { buildInitramfs } from "./initramfs.ts";
+import { kernelRelease } from "./kernel-modules.ts";
+import { readSigningKey } from "./keys.ts";
+import { fetchPackages } from "./packages.ts";
+import { buildRoot } from "./root.ts";
+import { billOfMaterials, versionManifest } from "./sbom.ts";
+import { checkBudget, packRoot, sealSlot, writeBundle } from "./slot.ts";
+import { describeSource } from "./source.ts";
+
+/** What people were promised, 10^6 bytes. */
+export const SLOT_MEGABYTES_MAX = 80;
+export const DISK_MEGABYTES_MAX = 90;
+
+/** What to build, and from what. */
+export interface BuildOptions {
+  readonly repository: string;
+  readonly architecture: Architecture;
+  /** Where results go. */
+  readonly out: string;
+  /** A release's private key; undefined: the TEST key. */
+  readonly keyFile: string | undefined;
+  /** Told in a line what is done next. */
+  readonly report: (text: string) => void;
+}
+
+/** Files of a build. */
+export interface Built {
+  readonly image: string;
+  readonly compressed: string;
+  readonly bundle: string;
+  readonly slotBytes: number;
+  readonly compressedBytes: number;
+}
+
+/** Builds everything. The same commit, key and Debian packages give the same bytes. */
+export async function buildImage(options: BuildOptions): Promise<Built> {
+  const { repository, architecture, out, report } = options;
+  const key = readSigningKey(repository, options.keyFile);
+  const description = await describeSource(repository, architecture, key);
+  const work = `${out}/work-${architecture.name}`;
+  const pool = `${work}/pool`;
+  const name = `${out}/ringfence-${description.version}-${architecture.name}`;
+  mkdirSync(work, { recursive: true });
+  report(`ringfence ${description.version} ${description.build} for ${architecture.name}, ${key.kind} key`);
+  const packages = await fetchPackages(architecture, `${out}/packages`, pool);
+  report(`${packages.length} packages; puts the root together`);
+  const root = `${work}/root`;
+  await buildRoot(root, {
+    ...{ repository, pool, architecture },
+    texts: {
+      "usr/lib/ringfence/release.json": `${JSON.stringify(description)}\n`,
+      "usr/lib/ringfence/update.pub": key.publicPem,
+      "usr/lib/ringfence/manifest": versionManifest(description, packages, repository),
+    },
+  });
+  mkdirSync(`${root}/boot`, { recursive: true });
+  copyFileSync(`${pool}/boot/vmlinuz-${kernelRelease(pool)}`, `${root}/boot/vmlinuz`);
+  await buildInitramfs(`${work}/initramfs`, `${root}/boot/initrd`, {
+    ...{ repository, pool, architecture },
+    timeSeconds: description.builtAt,
+  });
+  report("packs the slot");
+  await packRoot(root, `${work}/slot.squashfs`, architecture, description.builtAt);
+  const slot = sealSlot(`${work}/slot.squashfs`, description, key);
+  checkBudget("slot", slot.content.length, SLOT_MEGABYTES_MAX);
+  writeBundle(`${name}.rfb`, slot);
+  report("writes the disk");
+  await buildDisk(`${name}.img`, { repository, architecture, slot, work: `${work}/disk` });
+  // One frame, one thread. The window reaches over the first slot, so that the second one costs nothing.
+  await command(["zstd", "-q", "-f", "-3", "--long=27", "--single-thread", `${name}.img`, "-o", `${name}.img.zst`]);
+  const compressedBytes = statSync(`${name}.img.zst`).size;
+  checkBudget("compressed image", compressedBytes, DISK_MEGABYTES_MAX);
+  writeFileSync(`${name}.spdx.json`, billOfMaterials(repository, description, packages));
+  writeFileSync(`${name}.manifest`, versionManifest(description, packages, repository));
+  rmSync(root, { recursive: true, force: true });
+  return {
+    ...{ image: `${name}.img`, compressed: `${name}.img.zst`, bundle: `${name}.rfb` },
+    ...{ slotBytes: slot.content.length, compressedBytes },
+  };
+}

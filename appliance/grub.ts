@@ -1,0 +1,86 @@
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { CodedError } from "../src/base/error.ts";
+import type { Architecture } from "./architecture.ts";
+import { command } from "./command.ts";
+
+/** Where grub.cfg and the environments are on the ESP. */
+export const GRUB_DIRECTORY = "EFI/ringfence";
+/** Where firmware looks for a loader on a disk that it has no entry for. */
+const EFI_DIRECTORY = "EFI/BOOT";
+
+/** Built in, so that nothing is loaded from a file system that may be damaged. */
+const MODULES = (
+  "part_gpt fat squash4 xzio gzio normal linux loadenv test true echo reboot sleep regexp serial terminal configfile " +
+  "search minicmd"
+).split(" ");
+const PLATFORM_MODULES: Readonly<Record<string, readonly string[]>> = {
+  "i386-pc": ["biosdisk"],
+  "x86_64-efi": ["efi_gop", "efi_uga"],
+};
+const SECTOR_BYTES = 512;
+
+/**
+ * Of the kernel: both consoles (the last is /dev/console), no words but warnings, and a reset instead of a stop. A serial
+ * port that is not there costs nothing.
+ */
+const KERNEL_ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet loglevel=4 panic=10 oops=panic";
+
+/** What GRUB puts on the disk. */
+export interface BootLoader {
+  /** The first 440 bytes of the disk, which BIOS runs. */
+  readonly bootCode: Buffer | undefined;
+  /** The content of the BIOS boot partition. */
+  readonly biosCore: Buffer | undefined;
+}
+
+/** Makes GRUB's images with the modules of the packages, and the ESP's files in `esp`. `biosAt`: the BIOS boot partition's first sector. */
+export async function buildBootLoader(
+  { grub }: Architecture,
+  sources: { readonly repository: string; readonly esp: string; readonly work: string; readonly biosAt: number },
+): Promise<BootLoader> {
+  const { repository, esp, work, biosAt } = sources;
+  mkdirSync(`${esp}/${GRUB_DIRECTORY}`, { recursive: true });
+  mkdirSync(`${esp}/${EFI_DIRECTORY}`, { recursive: true });
+  writeFileSync(
+    `${esp}/${GRUB_DIRECTORY}/grub.cfg`,
+    readFileSync(`${repository}/appliance/boot/grub.cfg`, "utf8").replace("@ARGUMENTS@", KERNEL_ARGUMENTS),
+  );
+  let loader: BootLoader = { bootCode: undefined, biosCore: undefined };
+  for (const { platform, efiName } of grub) {
+    const modules = `/usr/lib/grub/${platform}`;
+    if (!existsSync(modules)) throw new CodedError("grub", `Cannot find GRUB's modules in ${modules}`);
+    const image = `${work}/grub-${platform}`;
+    await command([
+      // Without a device: the partition beside the one that GRUB itself came from, on whichever disk that is.
+      ...[
+        "grub-mkimage",
+        "-O",
+        platform,
+        "-d",
+        modules,
+        "-p",
+        efiName === undefined ? `(,gpt2)/${GRUB_DIRECTORY}` : `/${GRUB_DIRECTORY}`,
+      ],
+      ...["-o", image, ...MODULES, ...(PLATFORM_MODULES[platform] ?? [])],
+    ]);
+    if (efiName === undefined) loader = bios(readFileSync(`${modules}/boot.img`), readFileSync(image), biosAt);
+    else cpSync(image, `${esp}/${EFI_DIRECTORY}/${efiName}`);
+  }
+  return loader;
+}
+
+/**
+ * What grub-bios-setup does on a disk, without one: boot.img is told where the core begins (0x5c, u64), and to believe the
+ * BIOS about the drive (0x66 becomes two NOPs); the core's first sector is told where the rest of it is (0x1f4, u64).
+ * GRUB 2.06: grub-core/boot/i386/pc/boot.S, diskboot.S.
+ */
+function bios(bootImage: Buffer, core: Buffer, at: number): BootLoader {
+  const bootCode = Buffer.from(bootImage.subarray(0, 440));
+  bootCode.writeBigUInt64LE(BigInt(at), 0x5c);
+  bootCode.writeUInt16LE(0x9090, 0x66);
+  const biosCore = Buffer.from(core);
+  const sectors = Math.ceil(core.length / SECTOR_BYTES) - 1;
+  biosCore.writeBigUInt64LE(BigInt(at + 1), 0x1f4);
+  biosCore.writeUInt16LE(sectors, 0x1fc);
+  return { bootCode, biosCore };
+}

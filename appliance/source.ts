@@ -1,0 +1,38 @@
+import packageJson from "../package.json";
+import { FEATURE_LEVEL } from "../src/parts/feature-level.ts";
+import type { Architecture } from "./architecture.ts";
+import { command } from "./command.ts";
+import type { SigningKey } from "./keys.ts";
+import type { Description } from "./slot.ts";
+
+/** The smallest feature level that this build still runs with: all formats so far are read. */
+const FEATURE_LEVEL_MIN = 1;
+
+/** What the checkout says: its commit decides every time and uuid. With changes that are not committed it says so. */
+export async function describeSource(
+  repository: string,
+  architecture: Architecture,
+  key: SigningKey,
+): Promise<Description> {
+  const git = (...words: string[]): Promise<string> => command(["git", "-C", repository, ...words]);
+  const commit = (await git("rev-parse", "HEAD")).trim();
+  const changes = await git(
+    "status",
+    "--porcelain",
+    "--",
+    "src",
+    "appliance",
+    "rootfs",
+    "package.json",
+    "package-lock.json",
+  );
+  return {
+    version: packageJson.version,
+    build: changes === "" ? commit : `${commit}-changed`,
+    builtAt: Number((await git("log", "-1", "--format=%ct")).trim()),
+    architecture: architecture.name,
+    featureLevel: FEATURE_LEVEL,
+    featureLevelMin: FEATURE_LEVEL_MIN,
+    key: key.kind,
+  };
+}
