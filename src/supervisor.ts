@@ -15,7 +15,9 @@ import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
 import { readBootRecovery } from "./parts/boot-recovery.ts";
+import { keepClock } from "./parts/box-clock.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
+import { BOOT_REPORT, isImage } from "./parts/image.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
 import { supervise } from "./parts/supervision.ts";
@@ -46,8 +48,10 @@ try {
     boots: `${paths.data}/boots`,
     lastEnd: `${paths.run}/last-end`,
     recovery: `${paths.run}/recovery`,
-    bootRecovery: readBootRecovery(`${paths.run}/boot.json`),
+    bootRecovery: readBootRecovery(BOOT_REPORT),
     records: paths.consoleRecords,
+    // On other machines the clock is their own.
+    ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),
     attendants: [
       ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
         name: `console ${basename(device)}`,

@@ -9,9 +9,11 @@ import type { ConsoleRecord } from "../console/ports.ts";
 import { COLUMNS } from "../console/screens.ts";
 import type { ActionResult, Facts } from "../console/types.ts";
 import { tailOf } from "./console-facts.ts";
+import { changeNetwork, keepNetwork } from "./console-network.ts";
 import type { ConsolePassword } from "./console-password.ts";
 import type { ConsoleRecords } from "./console-records.ts";
 import { paths } from "./paths.ts";
+import { listSticks, type Sticks, withSticks } from "./usb-sticks.ts";
 
 /** Four screens of ten lines a second at 9600 baud; the rest is in the file. */
 const LOG_LINES = 100;
@@ -62,6 +64,16 @@ export class ConsoleCommands {
         return this.#command(["force-recover", "--yes", facts.box]);
       case "accept":
         return this.#command(["identity", "accept", "--yes"]);
+      case "network":
+        return changeNetwork(answers);
+      case "keep":
+        return keepNetwork();
+      case "sticks":
+        return withSticks((sticks) => listSticks(sticks));
+      case "backup":
+        return withSticks((sticks) => this.#backup(sticks, first === "-" ? undefined : first));
+      case "restore":
+        return withSticks((sticks) => this.#restore(sticks, first, second === "-" ? undefined : second));
       case "snooze":
         return this.#command(["watchdog", "snooze", "15m"]);
       case "leave":
@@ -84,6 +96,20 @@ export class ConsoleCommands {
 
   async #command(words: readonly string[], answers: readonly string[] = []): Promise<ActionResult> {
     return this.#program((await import("../cli/ringfence/program.ts")).RINGFENCE_PROGRAM, words, answers);
+  }
+
+  async #backup(sticks: Sticks, name: string | undefined): Promise<ActionResult> {
+    const { DATABASE_PROGRAM } = await import("../cli/nouns/database.ts");
+    return sticks.write(async (directory) => {
+      const file = `${directory}/${name ?? `onedb-${new Date().toISOString().slice(0, 19).replace(/:/g, "-")}.backup`}`;
+      return this.#program(DATABASE_PROGRAM, ["backup", file], []);
+    });
+  }
+
+  async #restore(sticks: Sticks, name: string, server: string | undefined): Promise<ActionResult> {
+    const { DATABASE_PROGRAM } = await import("../cli/nouns/database.ts");
+    const which = server === undefined ? [] : ["--server", server];
+    return sticks.find(name, async (file) => this.#program(DATABASE_PROGRAM, ["restore", "-f", ...which, file], []));
   }
 
   async #leave(facts: Facts): Promise<ActionResult> {

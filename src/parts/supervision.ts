@@ -47,6 +47,8 @@ export interface SupervisionOptions {
   readonly bootRecovery?: string | undefined;
   /** Where the consoles' records wait for the cluster. */
   readonly records: string;
+  /** Called at a controlled stop and not waited for longer than the last lines of the log. */
+  readonly atStop?: (() => Promise<void>) | undefined;
   /** Children beside main: none of them counts for the reset. */
   readonly attendants: readonly Attendant[];
 }
@@ -135,7 +137,8 @@ export function supervise(options: SupervisionOptions): void {
         for (const attendant of attendants) attendant.stop();
         server.close();
         const leave = (): never => process.exit(0);
-        Promise.race([log.flushed(), Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
+        const last = Promise.allSettled([log.flushed(), options.atStop?.()]);
+        Promise.race([last, Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
       },
     },
     options.limits,
