@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { program } from "../base/program.ts";
 import type { Program } from "../cli/command.ts";
@@ -86,7 +86,8 @@ export class ConsoleCommands {
         await this.#options.password.set(first);
         return { isDone: true, text: "The console password of this box is set." };
       case "restart":
-        return restartMain();
+        // A box that rests after too many resets has no program to end.
+        return existsSync(`${paths.run}/recovery`) ? this.#command(["watchdog", "resume"]) : restartMain();
       case "shell":
         return this.#options.shell?.() ?? { isDone: false, text: "There is no terminal here to run a shell on." };
       default:

@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import { userInfo } from "node:os";
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
 
@@ -87,9 +86,15 @@ export async function resume({ terminal }: Context): Promise<void> {
 }
 
 async function order({ out }: Context["terminal"], request: object): Promise<void> {
-  const { isDone, text } = await ask({ ...request, by: userInfo().username });
+  const { isDone, text } = await ask({ ...request, by: whoAsks() });
   if (isDone !== true) throw new CommandFailure(`Nothing was done: ${String(text)}`);
   out(`${String(text)}\n`);
+}
+
+/** The socket is root's, so who asks is root; by whose hand is worth a word. */
+function whoAsks(): string {
+  const hand = process.env["SUDO_USER"];
+  return hand === undefined ? "root" : `root (${hand})`;
 }
 
 /** One question to the supervisor of this box. Throws CommandFailure. */
