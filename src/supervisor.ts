@@ -14,10 +14,11 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
+import { BOOT_REPORT_PATH } from "./box/boot-report.ts";
 import { readBootRecovery } from "./parts/boot-recovery.ts";
 import { keepClock } from "./parts/box-clock.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
-import { BOOT_REPORT, isImage } from "./parts/image.ts";
+import { isImage } from "./parts/image.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
 import { supervise } from "./parts/supervision.ts";
@@ -48,7 +49,7 @@ try {
     boots: `${paths.data}/boots`,
     lastEnd: `${paths.run}/last-end`,
     recovery: `${paths.run}/recovery`,
-    bootRecovery: readBootRecovery(BOOT_REPORT),
+    bootRecovery: readBootRecovery(BOOT_REPORT_PATH),
     records: paths.consoleRecords,
     // On other machines the clock is their own.
     ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),

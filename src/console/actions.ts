@@ -25,7 +25,7 @@ export interface Action {
   readonly why?: string;
 }
 
-const NEEDS_IMAGE = "this box was not started from an image with slots and a data partition";
+const NOT_YET = "not in this version yet";
 
 const host: Question = { text: "Host (name or number): " };
 
@@ -108,16 +108,16 @@ clusters start the same VMs on the same disks. Fencing is disarmed until a perso
     `What the cluster did after the backup is lost, and the other boxes must be joined again.
 Boxes that still run and do not hear this one go on: they must be off.`,
   ),
-  absent("slot", "starts the other system image", NEEDS_IMAGE),
-  absent("update", "takes an update from a USB stick", NEEDS_IMAGE),
+  absent("slot", "starts the other system image", NOT_YET),
+  absent("update", "takes an update from a USB stick", NOT_YET),
   dangerous(
     "snooze",
     "15 minutes in which hangs of this box's program are borne, to look at them",
     [],
     "A program that hangs is not started again meanwhile. A hang of the kernel is a reset all the same.",
   ),
-  absent("reset", "back to what the factory made", NEEDS_IMAGE),
-  absent("reboot", "restarts the machine", "restarting this machine is not ringfence's to do: from the shell"),
+  absent("reset", "back to what the factory made", NOT_YET),
+  dangerous("reboot", "restarts the machine", [], "It gives up leadership and VIP first."),
 ];
 
 /** By its name or an unmistakable beginning of it; of a dangerous one the whole name. */

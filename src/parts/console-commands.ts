@@ -88,6 +88,9 @@ export class ConsoleCommands {
       case "restart":
         // A box that rests after too many resets has no program to end.
         return existsSync(`${paths.run}/recovery`) ? this.#command(["watchdog", "resume"]) : restartMain();
+      case "reboot":
+        Bun.spawn(["/sbin/reboot"]);
+        return { isDone: true, text: "The machine restarts; VIP and leadership are given up first." };
       case "shell":
         return this.#options.shell?.() ?? { isDone: false, text: "There is no terminal here to run a shell on." };
       default:

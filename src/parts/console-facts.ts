@@ -6,7 +6,7 @@ import { type BoxStatus, type FenceStatus, readAnswer } from "../cli/ringfence/a
 import { whyWaiting } from "../cli/ringfence/join.ts";
 import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
-import { isImage } from "./image.ts";
+import { isImage, readBootReport, slotLine } from "./image.ts";
 import { readCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 
@@ -39,7 +39,7 @@ export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
     box,
     version: surroundings.version,
     uptimeSeconds: tried(problems, () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0])) ?? 0,
-    slot: "none: not started from an image",
+    slot: slotLine(tried(problems, () => readBootReport()) ?? "the boot's report cannot be read"),
     lastEnd: surroundings.lastEnd,
     cluster,
     missing: missingActions(),
@@ -71,6 +71,7 @@ function missingActions(): Facts["missing"] {
     sticks: stick,
     backup: `${stick}: onedb backup FILE from the shell`,
     restore: `${stick}: onedb restore FILE from the shell`,
+    reboot: "restarting this machine is not ringfence's to do: from the shell",
   };
 }
 
