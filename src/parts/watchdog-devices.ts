@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { errorChain } from "../base/error.ts";
 import type { WatchdogGpio } from "../config/config.ts";
 import { openCharacterDevice } from "../linux/gpio/character-device.ts";
@@ -148,9 +148,11 @@ export class WatchdogDevices {
     try {
       const pid = Number(readFileSync(file, "utf8").trim());
       if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
-      const devices = new Set([BOOT_DEVICE, this.#options.device ?? BOOT_DEVICE, "/dev/watchdog0"].map(real));
-      const files = readdirSync(`/proc/${pid}/fd`).map((name) => linkOf(`/proc/${pid}/fd/${name}`));
-      return files.some((path) => path !== undefined && devices.has(path)) ? pid : undefined;
+      const paths = [BOOT_DEVICE, `${BOOT_DEVICE}0`, this.#options.device ?? BOOT_DEVICE];
+      const devices = new Set(paths.map(identityOf).filter((one) => one !== undefined));
+      // By what it is and not by its path: the initramfs had a /dev of its own.
+      const files = readdirSync(`/proc/${pid}/fd`).map((name) => identityOf(`/proc/${pid}/fd/${name}`));
+      return files.some((one) => one !== undefined && devices.has(one)) ? pid : undefined;
     } catch {
       return undefined; // It has ended, or there never was one.
     }
@@ -165,17 +167,11 @@ function end(pid: number): void {
   }
 }
 
-function real(path: string): string {
+/** What a path leads to: a device by its numbers, anything else by its place. Undefined: nothing. */
+function identityOf(path: string): string | undefined {
   try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}
-
-function linkOf(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
+    const facts = statSync(path);
+    return facts.isCharacterDevice() ? `device ${facts.rdev}` : `${facts.dev}:${facts.ino}`;
   } catch {
     return undefined;
   }
