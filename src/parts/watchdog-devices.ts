@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { errorChain } from "../base/error.ts";
 import type { WatchdogGpio } from "../config/config.ts";
 import { openCharacterDevice } from "../linux/gpio/character-device.ts";
@@ -39,6 +39,8 @@ export class WatchdogDevices {
   #triedAt = Number.NEGATIVE_INFINITY;
   #lastWhy = "";
   #isRelieved = false;
+  /** What the boot has armed is not what box.conf names: nobody would pet it. */
+  #hasOther = false;
   #isDisarmed = false;
   #isDone = false;
 
@@ -70,20 +72,27 @@ export class WatchdogDevices {
     const petter = this.#petter();
     if (petter !== undefined && !this.#isRelieved) {
       this.#options.log(`relieves the boot's petter, process ${petter}`);
+      this.#hasOther = this.#path !== "none" && !this.#isBootDevice(petter);
       end(petter);
       this.#isRelieved = true;
     }
+    if (this.#hasOther) this.#disarmOther();
     this.#hardware ??= this.#openHardware();
     this.#gpio ??= this.#openGpio();
     this.#current = together([this.#hardware, this.#gpio].filter((one) => one !== undefined));
     this.#isDone =
+      !this.#hasOther &&
       (this.#path === undefined || this.#isDisarmed || this.#hardware !== undefined) &&
       (this.#options.gpio === undefined || this.#gpio !== undefined);
     if (this.#isDone && this.#options.petterFile !== undefined) rmSync(this.#options.petterFile, { force: true });
   }
 
   #isHandOver(): boolean {
-    return this.#isRelieved && this.#hardware === undefined && this.#options.now() - this.#startedAt < HAND_OVER_MS;
+    return (
+      this.#isRelieved &&
+      (this.#hardware === undefined || this.#hasOther) &&
+      this.#options.now() - this.#startedAt < HAND_OVER_MS
+    );
   }
 
   #openHardware(): WatchdogDevice | undefined {
@@ -108,6 +117,24 @@ export class WatchdogDevices {
     this.#isDisarmed = true;
     if (!this.#isRelieved) return;
     this.#options.log("the watchdog of the boot is disarmed: box.conf wants none");
+  }
+
+  #disarmOther(): void {
+    try {
+      openWatchdog(BOOT_DEVICE, this.#options.timeoutMs).close(true);
+      this.#hasOther = false;
+      this.#options.log(`"${BOOT_DEVICE}", which the boot had armed, is disarmed: box.conf names another`);
+    } catch (error) {
+      this.#complain(errorChain(error));
+    }
+  }
+
+  /** Whether the petter's device is the one that is petted from now on. */
+  #isBootDevice(petter: number): boolean {
+    const path = this.#path ?? BOOT_DEVICE;
+    if (path === BOOT_DEVICE || path === `${BOOT_DEVICE}0`) return true;
+    const wanted = identityOf(path);
+    return filesOf(petter).some((one) => one === wanted);
   }
 
   #openGpio(): WatchdogDevice | undefined {
@@ -148,9 +175,10 @@ export class WatchdogDevices {
     try {
       const pid = Number(readFileSync(file, "utf8").trim());
       if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
-      const devices = new Set([BOOT_DEVICE, this.#options.device ?? BOOT_DEVICE, "/dev/watchdog0"].map(real));
-      const files = readdirSync(`/proc/${pid}/fd`).map((name) => linkOf(`/proc/${pid}/fd/${name}`));
-      return files.some((path) => path !== undefined && devices.has(path)) ? pid : undefined;
+      const paths = [BOOT_DEVICE, `${BOOT_DEVICE}0`, this.#options.device ?? BOOT_DEVICE];
+      const devices = new Set(paths.map(identityOf).filter((one) => one !== undefined));
+      // By what it is and not by its path: the initramfs had a /dev of its own.
+      return filesOf(pid).some((one) => devices.has(one)) ? pid : undefined;
     } catch {
       return undefined; // It has ended, or there never was one.
     }
@@ -165,17 +193,16 @@ function end(pid: number): void {
   }
 }
 
-function real(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
+/** What a process has open. */
+function filesOf(pid: number): readonly string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((name) => identityOf(`/proc/${pid}/fd/${name}`) ?? []);
 }
 
-function linkOf(path: string): string | undefined {
+/** What a path leads to: a device by its numbers, anything else by its place. Undefined: nothing. */
+function identityOf(path: string): string | undefined {
   try {
-    return readlinkSync(path);
+    const facts = statSync(path);
+    return facts.isCharacterDevice() ? `device ${facts.rdev}` : `${facts.dev}:${facts.ino}`;
   } catch {
     return undefined;
   }
