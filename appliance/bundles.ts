@@ -12,6 +12,7 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   main: "src/main.ts",
   console: "src/console.ts",
   panel: "src/panel.ts",
+  network: "src/network.ts",
   cli: "src/cli/main.ts",
   "core-thread": "src/parts/core-thread.ts",
   "writer-worker": "src/store/log/writer-worker.ts",

@@ -5,8 +5,8 @@ import packageJson from "../package.json";
 import { CodedError, errorChain } from "../src/base/error.ts";
 import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { buildImage } from "./build.ts";
+import { DISKS, emulator, USER_NETWORK, WATCHDOGS } from "./emulator.ts";
 import { flash } from "./flash.ts";
-import { DISK_KINDS, qemuWords, USER_NETWORK, WATCHDOG_KINDS } from "./qemu.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "..");
 const EXIT_USAGE = 2;
@@ -16,7 +16,7 @@ const USAGE = `usage: ./scripts/image COMMAND
   build [--arch x86_64] [--key FILE] [--out DIRECTORY]
                       a disk image, an update bundle and lists of what is in them, in out/;
                       without --key signed by the TEST key that everybody knows
-  run [--uefi] [--disk virtio|ahci|nvme|usb] [--watchdog i6300esb|itco] [--memory MIB] [--image FILE]
+  run [--uefi] [--disk ${DISKS.join("|")}] [--watchdog ${WATCHDOGS.join("|")}] [--memory MIB] [--image FILE]
                       boots it in QEMU on this terminal; Ctrl-A X ends it, and nothing is kept
   flash DEVICE [--fixed-disk] [--image FILE]
                       writes it to a disk or stick, and reads it back
@@ -51,19 +51,17 @@ async function build(words: readonly string[]): Promise<void> {
 
 async function run(words: readonly string[]): Promise<void> {
   const { options, rest } = read(words, ["disk", "watchdog", "memory", "image"], ["uefi"]);
-  const diskKind = DISK_KINDS.find((kind) => kind === (options.get("disk") ?? "virtio"));
-  const watchdog = WATCHDOG_KINDS.find((kind) => kind === options.get("watchdog"));
+  const disk = DISKS.find((kind) => kind === (options.get("disk") ?? "virtio"));
+  const watchdog = WATCHDOGS.find((kind) => kind === options.get("watchdog"));
   const memoryMib = Number(options.get("memory") ?? 0);
-  if (diskKind === undefined || rest.length > 0) usage(`Cannot understand "${words.join(" ")}"`);
+  if (disk === undefined || rest.length > 0) usage(`Cannot understand "${words.join(" ")}"`);
   if (watchdog === undefined && options.has("watchdog")) usage(`There is no watchdog "${options.get("watchdog")}"`);
   if (!Number.isInteger(memoryMib) || memoryMib < 0) usage("--memory is a number of MiB");
-  const machine = qemuWords({
-    disk: { file: builtImage(options.get("image")), format: "raw" },
-    ...{ diskKind, isUefi: options.has("uefi"), isSnapshot: true },
-    ...(watchdog === undefined ? {} : { watchdog }),
+  const machine = emulator({
+    ...{ image: builtImage(options.get("image")), format: "raw", disk, isUefi: options.has("uefi"), watchdog },
     ...(memoryMib === 0 ? {} : { memoryMib }),
   });
-  const child = Bun.spawn([...machine, ...USER_NETWORK, "-serial", "mon:stdio"], {
+  const child = Bun.spawn([...machine, ...USER_NETWORK, "-snapshot", "-serial", "mon:stdio"], {
     stdio: ["inherit", "inherit", "inherit"],
   });
   // Ctrl-C is the box's: QEMU hands it on.

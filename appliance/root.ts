@@ -89,6 +89,8 @@ function linkBusybox(root: string): void {
   }
   link(root, "usr/sbin/init", "../bin/busybox");
   link(root, "usr/sbin/reboot", "../bin/busybox");
+  // Of the network program's making: the root is read-only.
+  link(root, "etc/resolv.conf", "/run/one/resolv.conf");
 }
 
 /** A link in the place of what may be there. */

@@ -15,6 +15,7 @@ import { startCluster } from "./parts/cluster.ts";
 import { consoleRecords, ownEndpoint } from "./parts/console-ports.ts";
 import { deliverConsoleRecords } from "./parts/console-records.ts";
 import { databaseMethods } from "./parts/database-methods.ts";
+import { startDiskProbe } from "./parts/disk-probe.ts";
 import { Fencing } from "./parts/fencing.ts";
 import { Hosts } from "./parts/hosts.ts";
 import { LeaderParts } from "./parts/leader.ts";
@@ -29,6 +30,7 @@ import { createSamples } from "./parts/samples.ts";
 import { createSeal } from "./parts/seal.ts";
 import { waitForSshKey } from "./parts/secrets.ts";
 import { decodeSideReport } from "./parts/side-report.ts";
+import type { Freezable } from "./watchdog/clients.ts";
 
 /** libuv's pool serves SQLite, files and names; with fewer threads a few slow reads stop all others (consensus.md section 3). */
 const THREADS_MIN = 16;
@@ -42,6 +44,8 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
   // Its build is too old for what the cluster uses.
   "feature-level",
 ]);
+/** The address is not there (yet): a cable, a DHCP server. The box waits for its network and is not reset for it. */
+const NO_ADDRESS = /\bEADDRNOTAVAIL\b/;
 /** The kernel's and SQLite's words. A box with a full disk is tried again every few seconds, and is back when there is room. */
 const DISK_FULL = /\bENOSPC\b|disk is full/;
 
@@ -61,7 +65,7 @@ async function main(): Promise<void> {
   if (lockFile(paths.lock) === undefined)
     throw new CodedError("locked", `Cannot start: another process uses ${paths.data}`);
 
-  const checkIn = openCheckIn(paths.supervisorSocket);
+  const checkIn = openCheckIn(paths.supervisorSocket, (client) => freeze(client));
   log("starts");
   let part = "";
   const cluster = await startCluster(config, {
@@ -94,11 +98,25 @@ async function main(): Promise<void> {
       hosts?.monitor.take(serverId, report.verdicts, performance.now() - ageMs);
       fencing.take(from, report.bmcs, performance.now() - ageMs);
     },
-    coreAlive: () => checkIn.coreAlive(),
+    returned: (client, token) => checkIn.returned(client, token),
+    token: () => checkIn.token(),
+    waiting: (isWaiting) => checkIn.phase(isWaiting ? "waiting" : "starting"),
+    progressed: () => checkIn.progressed(),
     fatal: end,
     restart: () => leave(EXIT_RESTART),
     log,
   });
+  checkIn.progressed();
+  const probe = startDiskProbe({
+    ...{ path: paths.diskProbe, token: () => checkIn.token(), log },
+    returned: (token) => checkIn.returned("disk", token),
+  });
+  freeze = (client) => {
+    log(`stands still in part (${client}): a test of the watchdog`);
+    if (client === "raft" || client === "apply") cluster.freeze(client);
+    else if (client === "disk") probe.stop();
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  };
   const seal = createSeal(cluster.clusterKey);
   const fencing = new Fencing({ cluster, config, seal, log });
   let hosts: Hosts | undefined;
@@ -141,6 +159,7 @@ async function main(): Promise<void> {
 
   const stop = async (): Promise<void> => {
     log("stops");
+    probe.stop();
     // VIP first, and leadership to another box; then nobody else needs us.
     await cluster.core.stop();
     agreement.stop();
@@ -159,7 +178,7 @@ async function main(): Promise<void> {
     );
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => leave(0));
-  checkIn.started();
+  checkIn.phase("started");
 }
 
 /** What hears of roles; the cluster may speak before they are built. */
@@ -171,6 +190,9 @@ interface Listening {
 }
 const { promise: ready, resolve: started } = Promise.withResolvers<Listening>();
 
+/** A test of the watchdog; before the start is over there is little to freeze. */
+let freeze: (client: Freezable) => void = () => undefined;
+
 /** Stops all parts in order and ends with this code. */
 let leave: (code: number) => void = (code) => process.exit(code);
 
@@ -180,7 +202,7 @@ let say: (text: string) => void = (text) => console.error(text);
 /** Says why, and ends the process: what it held of VIP and lease, the kernel takes away. `code` as in CodedError. */
 function end(why: string, code: string): never {
   say(`ends: ${why}`);
-  process.exit(NEEDS_PERSON.has(code) || DISK_FULL.test(why) ? EXIT_NEEDS_PERSON : 1);
+  process.exit(NEEDS_PERSON.has(code) || DISK_FULL.test(why) || NO_ADDRESS.test(why) ? EXIT_NEEDS_PERSON : 1);
 }
 
 /** A programmer's error anywhere: it ends this process in any case, but not without a word. */

@@ -14,7 +14,11 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
+import { BOOT_REPORT_PATH } from "./box/boot-report.ts";
+import { readBootRecovery } from "./parts/boot-recovery.ts";
+import { keepClock } from "./parts/box-clock.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
+import { isImage } from "./parts/image.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
 import { supervise } from "./parts/supervision.ts";
@@ -35,11 +39,20 @@ try {
     limits: DEFAULT_LIMITS,
     device: watchdog.device,
     deviceTimeoutMs: watchdog.timeoutMs,
+    gpio: watchdog.gpio,
+    petterFile: `${paths.run}/petter.pid`,
     cgroup: "ringfence-main",
     socket: paths.supervisorSocket,
     lock: `${paths.run}/supervisor.lock`,
     log: `${paths.log}/supervisor.log`,
     resetReason: `${paths.data}/reset-reason`,
+    boots: `${paths.data}/boots`,
+    lastEnd: `${paths.run}/last-end`,
+    recovery: `${paths.run}/recovery`,
+    bootRecovery: readBootRecovery(BOOT_REPORT_PATH),
+    records: paths.consoleRecords,
+    // On other machines the clock is their own.
+    ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),
     attendants: [
       ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
         name: `console ${basename(device)}`,

@@ -7,6 +7,12 @@ import { FAULT, Fault } from "./xmlrpc/fault.ts";
 /** A call's longest body: four of the largest templates, entity-escaped. */
 export const BODY_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 
+/**
+ * Of a body that is too long, so much is taken and thrown away before 413 is said: a client that still sends when its
+ * connection is closed loses the answer to the reset. What is longer still is cut off.
+ */
+const DRAINED_BYTES_MAX = 4 * BODY_SIZE_BYTES_MAX;
+
 /** Calls that may be under way at once: as many again as writes may wait for a leader, so that reads go on meanwhile. */
 const CALLS_MAX = 2048;
 
@@ -38,6 +44,7 @@ export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer 
     underWay++;
     try {
       const body = await readBody(request);
+      if (body === undefined) return plain(413, `a call has ${BODY_SIZE_BYTES_MAX} bytes at most\n`);
       const answer =
         typeof body === "string"
           ? await frontEnd.answer(body, readRequestId(request.headers.get("Ringfence-Request")))
@@ -51,7 +58,7 @@ export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer 
     const server = Bun.serve({
       hostname: options.hostname ?? "0.0.0.0",
       port: options.port,
-      maxRequestBodySize: BODY_SIZE_BYTES_MAX,
+      maxRequestBodySize: DRAINED_BYTES_MAX,
       idleTimeout: IDLE_SECONDS,
       fetch: (request) => {
         if (!isRpcPath(request.url)) return plain(404, "only /RPC2 is here\n");
@@ -69,10 +76,15 @@ const XML = { "Content-Type": "text/xml; charset=utf-8" };
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The body as text; bytes that are not UTF-8 are no XML that we read. */
-async function readBody(request: Request): Promise<string | Fault> {
+/** The body as text, undefined when it is too long; bytes that are not UTF-8 are no XML that we read. */
+async function readBody(request: Request): Promise<string | Fault | undefined> {
   try {
-    return decoder.decode(await request.arrayBuffer());
+    if (Number(request.headers.get("Content-Length")) > BODY_SIZE_BYTES_MAX) {
+      for await (const _ of request.body ?? []);
+      return undefined;
+    }
+    const bytes = await request.arrayBuffer();
+    return bytes.byteLength > BODY_SIZE_BYTES_MAX ? undefined : decoder.decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) return new Fault(FAULT.parse, "Call is not valid XML-RPC: it is not UTF-8");
     throw error;

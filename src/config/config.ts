@@ -1,4 +1,5 @@
 import { known, type Section } from "./known-settings.ts";
+import { type NetworkSettings, networkOf } from "./network.ts";
 import { type PurgeSettings, purgeOf } from "./purge.ts";
 import { type Problem, parseSettings, type Setting, type VectorItem } from "./syntax.ts";
 import { type RaftTimings, timingsOf } from "./timings.ts";
@@ -55,6 +56,15 @@ export interface PanelSetting {
   readonly activeLow: readonly string[];
 }
 
+/** An external watchdog: the level of its line must change again and again. */
+export interface WatchdogGpio {
+  readonly chip: string;
+  /** Name or offset. */
+  readonly line: string;
+  /** How long it waits for a change, s; most of them cannot be asked. */
+  readonly timeoutSeconds: number;
+}
+
 /** What holds for this box only (`/etc/one/box.conf`; it wins). */
 export interface BoxConfig {
   /** −1: found a cluster of one when the data directory is empty. */
@@ -64,11 +74,16 @@ export interface BoxConfig {
   readonly bmcAddress: string | undefined;
   /** Power commands leave by this interface under a live lease only. */
   readonly bmcInterface: string | undefined;
+  /** Path; "none": whoever armed one is relieved, and it is disarmed. */
   readonly watchdogDevice: string | undefined;
+  /** A watchdog beside the board that wants a line toggled. */
+  readonly watchdogGpio: WatchdogGpio | undefined;
   /** T_hw, s. */
   readonly watchdogTimeoutSeconds: number;
   readonly consoles: readonly ConsoleLine[];
   readonly panel: PanelSetting | undefined;
+  /** Carried out on an image only; elsewhere the machine's network is not ringfence's. */
+  readonly network: NetworkSettings;
 }
 
 export interface Config {
@@ -92,8 +107,10 @@ export interface ConfigFile {
 
 /** ms without MONITORING_INTERVAL_HOST (fencing.md section 1). */
 const SUSPECT_MS_DEFAULT = 2000;
-/** The device's own time-out must be longer than a restart of the main process takes. */
-const WATCHDOG_SECONDS_DEFAULT = 30;
+/** Longer than any pause of a healthy box that was seen; a hung kernel is gone within it. Petted each 4 s. */
+export const WATCHDOG_SECONDS_DEFAULT = 20;
+/** The usual supervisor chips wait for 1.6 s and more. */
+const WATCHDOG_GPIO_SECONDS_DEFAULT = 2;
 
 const PANEL_LINES = ["power", "health", "leader", "fault", "button"] as const;
 
@@ -179,9 +196,11 @@ class ConfigReader {
         bmcAddress: network["BMC"],
         bmcInterface: network["BMC_INTERFACE"],
         watchdogDevice: watchdog["DEVICE"],
+        watchdogGpio: this.#watchdogGpio(),
         watchdogTimeoutSeconds: this.#integerOf(watchdog, "WATCHDOG", "TIMEOUT", 5, 600) ?? WATCHDOG_SECONDS_DEFAULT,
         consoles: this.#consoles(),
         panel: this.#panel(),
+        network: this.#network(),
       },
       ignored: [...new Set(this.#ignored)],
     };
@@ -284,6 +303,35 @@ class ConfigReader {
       if (baudRate !== undefined) lines.push({ device: path, baudRate });
     }
     return lines;
+  }
+
+  #watchdogGpio(): WatchdogGpio | undefined {
+    const setting = this.#settings.get("WATCHDOG")?.[0];
+    if (setting === undefined) return undefined;
+    const items = itemsOf(setting);
+    const { DEVICE: device, GPIO: line, CHIP: chip } = items;
+    if (device === undefined && line === undefined)
+      this.#problem(setting, "WATCHDOG has neither DEVICE nor GPIO: there is nothing to pet");
+    if ((line === undefined) !== (chip === undefined))
+      this.#problem(setting, `${line === undefined ? "GPIO" : "CHIP"} is missing in WATCHDOG: a line needs both`);
+    const timeoutSeconds = this.#integerOf(items, "WATCHDOG", "GPIO_TIMEOUT", 1, 600) ?? WATCHDOG_GPIO_SECONDS_DEFAULT;
+    return line === undefined || chip === undefined ? undefined : { chip, line, timeoutSeconds };
+  }
+
+  #network(): NetworkSettings {
+    const located = (setting: Located) => ({
+      items: itemsOf(setting),
+      problem: (message: string) => this.#problem(setting, message),
+    });
+    const [network] = this.#settings.get("NETWORK") ?? [];
+    return networkOf(
+      network === undefined ? undefined : located(network),
+      (this.#settings.get("INTERFACE") ?? []).map(located),
+      (this.#settings.get("SSH_KEY") ?? []).map((setting) => ({
+        text: typeof setting.value === "string" ? setting.value : "",
+        problem: (message: string) => this.#problem(setting, message),
+      })),
+    );
   }
 
   #panel(): PanelSetting | undefined {

@@ -51,8 +51,25 @@ const MEANT: Readonly<Record<string, Section>> = {
   HOST_HOOK: hook(["ON", "COMMAND"]),
   VM_HOOK: hook(["ON", "COMMAND"]),
   VIP: { kind: "vector", isRepeatable: true, keys: ["INTERFACE", "ADDRESS"], required: ["INTERFACE", "ADDRESS"] },
-  NETWORK: { kind: "vector", isRepeatable: false, keys: ["MGMT", "BMC", "BMC_INTERFACE"], required: [] },
-  WATCHDOG: { kind: "vector", isRepeatable: false, keys: ["DEVICE", "TIMEOUT"], required: ["DEVICE"] },
+  NETWORK: {
+    kind: "vector",
+    isRepeatable: false,
+    keys: ["MGMT", "BMC", "BMC_INTERFACE", "HOSTNAME", "DNS", "NTP"],
+    required: [],
+  },
+  INTERFACE: {
+    kind: "vector",
+    isRepeatable: true,
+    keys: ["NAME", "ADDRESS", "GATEWAY", "MTU", "VLAN", "ON", "BOND", "MODE"],
+    required: ["NAME", "ADDRESS"],
+  },
+  SSH_KEY: { kind: "value", isRepeatable: true },
+  WATCHDOG: {
+    kind: "vector",
+    isRepeatable: false,
+    keys: ["DEVICE", "TIMEOUT", "CHIP", "GPIO", "GPIO_TIMEOUT"],
+    required: [],
+  },
   GPIO: {
     kind: "vector",
     isRepeatable: false,

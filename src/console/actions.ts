@@ -1,3 +1,4 @@
+import { parseAddress, parseCidr } from "../config/network.ts";
 import type { Facts } from "./types.ts";
 
 /** One thing that an action has to know. */
@@ -24,7 +25,7 @@ export interface Action {
   readonly why?: string;
 }
 
-const NEEDS_IMAGE = "this box was not started from an image with slots and a data partition";
+const NOT_YET = "not in this version yet";
 
 const host: Question = { text: "Host (name or number): " };
 
@@ -39,6 +40,7 @@ export const ACTIONS: readonly Action[] = [
     questions: [{ text: "Which log [ringfence]: ", otherwise: "ringfence", check: isLogName }],
   },
   look("verify", "reads this box's log of the cluster and says whether it is whole"),
+  look("sticks", "what is plugged in by USB, and which backups are on it"),
   look("config", "reads this box's configuration and says what is wrong with it"),
   look("record", "what was done on the consoles of all boxes"),
   {
@@ -80,14 +82,42 @@ clusters start the same VMs on the same disks. Fencing is disarmed until a perso
     { text: "Once more: ", isSecret: true, check: isSame },
   ]),
   dangerous("shell", "a root shell on this line", [], "Everything can be broken from there. exit comes back."),
-  absent("network", "address, VLAN, bond, host name", "the network of this machine is not ringfence's to set"),
-  absent("backup", "to a USB stick", "no USB stick is looked for here: onedb backup FILE from the shell"),
-  absent("restore", "from a USB stick", "no USB stick is looked for here: onedb restore FILE from the shell"),
-  absent("slot", "starts the other system image", NEEDS_IMAGE),
-  absent("update", "takes an update from a USB stick", NEEDS_IMAGE),
-  absent("snooze", "15 minutes without the hardware watchdog", "this supervisor cannot be told to wait yet"),
-  absent("reset", "back to what the factory made", NEEDS_IMAGE),
-  absent("reboot", "restarts the machine", "restarting this machine is not ringfence's to do: from the shell"),
+  dangerous(
+    "network",
+    "sets this box's address, gateway, VLAN and host name",
+    [
+      { text: "Link [eth0]: ", otherwise: "eth0", check: isLink },
+      { text: "Address, as 10.0.0.2/24, or dhcp: ", check: isAddress },
+      { text: "Gateway [none]: ", otherwise: "none", check: isGateway },
+      { text: "VLAN [none]: ", otherwise: "none", check: isVlan },
+      { text: "Host name [as it is]: ", otherwise: "-", check: isHostName },
+    ],
+    "It takes itself back after two minutes, unless you say keep.",
+  ),
+  look("keep", "keeps the change that network made last"),
+  dangerous("backup", "writes the state, its key and oneadmin's password to a USB stick", [
+    { text: "Name of the file [by the entry]: ", otherwise: "-", check: isFileName },
+  ]),
+  dangerous(
+    "restore",
+    "makes this box the first of a new generation, from a backup on a USB stick",
+    [
+      { text: "Name of the file (sticks lists them): ", check: isFileName },
+      { text: "Which server this box was [as it knows]: ", otherwise: "-", check: isServerOrNone },
+    ],
+    `What the cluster did after the backup is lost, and the other boxes must be joined again.
+Boxes that still run and do not hear this one go on: they must be off.`,
+  ),
+  absent("slot", "starts the other system image", NOT_YET),
+  absent("update", "takes an update from a USB stick", NOT_YET),
+  dangerous(
+    "snooze",
+    "15 minutes in which hangs of this box's program are borne, to look at them",
+    [],
+    "A program that hangs is not started again meanwhile. A hang of the kernel is a reset all the same.",
+  ),
+  absent("reset", "back to what the factory made", NOT_YET),
+  dangerous("reboot", "restarts the machine", [], "It gives up leadership and VIP first."),
 ];
 
 /** By its name or an unmistakable beginning of it; of a dangerous one the whole name. */
@@ -108,6 +138,39 @@ function dangerous(name: string, text: string, questions: readonly Question[], w
 
 function absent(name: string, text: string, why: string): Action {
   return { name, text, kind: "absent", questions: [], why };
+}
+
+function isLink(answer: string): string | undefined {
+  return /^[A-Za-z0-9_.-]{1,15}$/.test(answer) && answer !== "lo" ? undefined : `"${answer}" is not the name of a link`;
+}
+
+function isAddress(answer: string): string | undefined {
+  if (answer === "dhcp" || parseCidr(answer) !== undefined) return undefined;
+  return `"${answer}" is neither dhcp nor an address with its prefix, as 10.0.0.2/24`;
+}
+
+function isGateway(answer: string): string | undefined {
+  return answer === "none" || parseAddress(answer) !== undefined ? undefined : `"${answer}" is no IPv4 address`;
+}
+
+function isVlan(answer: string): string | undefined {
+  if (answer === "none" || (/^\d{1,4}$/.test(answer) && Number(answer) >= 1 && Number(answer) <= 4094))
+    return undefined;
+  return `"${answer}" is not a VLAN, 1 to 4094`;
+}
+
+function isHostName(answer: string): string | undefined {
+  if (answer === "-" || /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(answer)) return undefined;
+  return `"${answer}" is not a host name`;
+}
+
+/** No path: it is on the stick, and nowhere else. */
+function isFileName(answer: string): string | undefined {
+  return /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$/.test(answer) ? undefined : `"${answer}" is not the name of a file`;
+}
+
+function isServerOrNone(answer: string): string | undefined {
+  return answer === "-" ? undefined : isNumber(answer);
 }
 
 function isLogName(answer: string): string | undefined {

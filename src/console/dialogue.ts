@@ -42,6 +42,8 @@ export function looked(state: ConsoleState): ConsoleStep {
   const { then } = state.mode;
   if (then === "screen")
     return reprompt({ ...state, mode: { kind: "prompt" } }, [say(["", ...firstScreen(state.facts)])]);
+  const missing = state.facts.missing[then.action.name];
+  if (missing !== undefined) return refused(state, then, `${then.action.name} is not on this box: ${missing}.`);
   // What came with the command is checked as what is typed.
   for (const [index, answer] of then.answers.entries()) {
     const why = objection(then.action.questions[index], answer, state.facts, then.answers.slice(0, index));
@@ -122,7 +124,7 @@ function run(state: ConsoleState, dialogue: Dialogue, before: readonly ConsoleEf
   const { action, answers } = dialogue;
   if (facts === undefined) return refused(state, dialogue, "Nothing was done.", before);
   if (action.name === "help" || action.name === "status") {
-    const lines = action.name === "help" ? helpScreen() : firstScreen(facts);
+    const lines = action.name === "help" ? helpScreen(facts.missing) : firstScreen(facts);
     return finish(state, dialogue, lines, true, before);
   }
   return {

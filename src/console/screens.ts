@@ -58,17 +58,23 @@ function wrongLines(wrong: readonly string[]): readonly string[] {
   ];
 }
 
-/** What `help` prints. */
-export function helpScreen(): readonly string[] {
+/** What `help` prints; `missing` as in {@link Facts}. */
+export function helpScreen(missing: Facts["missing"]): readonly string[] {
+  const whyNot = (action: Action): string | undefined =>
+    action.kind === "absent" ? (action.why ?? "") : missing[action.name];
   const line = (action: Action): string => cut(`  ${action.name.padEnd(LABEL_COLUMNS)} ${action.text}`);
-  const of = (kind: Action["kind"]): readonly Action[] => ACTIONS.filter((action) => action.kind === kind);
+  const of = (kind: Action["kind"]): readonly Action[] =>
+    ACTIONS.filter((action) => action.kind === kind && whyNot(action) === undefined);
   return [
     "For anyone at the rack:",
     ...of("look").map(line),
     "After the password and this box's name, and on the record:",
     ...of("dangerous").map(line),
     "Not on this box:",
-    ...of("absent").flatMap((action) => [line(action), ...wrap(`${action.why ?? ""}`, LABEL_COLUMNS + 5)]),
+    ...ACTIONS.flatMap((action) => {
+      const why = whyNot(action);
+      return why === undefined ? [] : [line(action), ...wrap(why, LABEL_COLUMNS + 5)];
+    }),
     "exec ACTION WORDS does the same for programs. Ctrl-C ends a question.",
   ];
 }

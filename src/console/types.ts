@@ -13,6 +13,8 @@ export interface Facts {
   readonly cluster: ClusterFacts | undefined;
   /** A line for each thing that is wrong, the worst first. */
   readonly wrong: readonly string[];
+  /** Actions that this machine cannot have, each with the reason. */
+  readonly missing: Readonly<Record<string, string>>;
 }
 
 export interface ClusterFacts {

@@ -61,7 +61,14 @@ export interface ClusterEvents {
   roleChanged(role: BoxRole): void;
   /** `ageMs`: how long ago it came to this box. */
   verdicts(from: string, payload: Uint8Array, ageMs: number): void;
-  coreAlive(): void;
+  /** Clients of the watchdog bring back what they were given. */
+  returned(client: "raft" | "api" | "apply", token: number): void;
+  /** The watchdog's newest acknowledgement. */
+  token(): number;
+  /** The start waits for a join token, or goes on. */
+  waiting(isWaiting: boolean): void;
+  /** The start has gone one step on. */
+  progressed(): void;
   /** `code` as in CodedError, "" for other errors. */
   fatal(why: string, code: string): void;
   /** This process is to stop in order, and to be started again at once. */
@@ -97,6 +104,8 @@ export interface Cluster {
   /** For how long no leader was known here, ms; 0 while one is. */
   leaderlessMs(): number;
   forward(to: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array>;
+  /** A test of the watchdog: that part stands still for good. */
+  freeze(client: "raft" | "apply"): void;
   /** The rest, when the core and all who use the state have stopped. */
   stop(): Promise<void>;
 }
@@ -107,7 +116,9 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
   await completeRestore({
     ...{ data: paths.data, serverId: config.box.serverId, peerAddress: peerAddressOf(config), log: events.log },
     writeCredentials: replaceCredentials,
+    step: () => events.progressed(),
   });
+  events.progressed();
   const { identity: known, bootstrap } = await becomeSomebody(config, events);
   if (known.cluster === null)
     throw new CodedError("identity-unreadable", "Cannot start: this box's identity belongs to no cluster");
@@ -125,10 +136,12 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
   });
   let started: (() => void) | undefined;
   await room.start();
+  events.progressed();
   const installed = await completeInstall({
     ...{ logDirectory: `${paths.data}/log`, stateDirectory: paths.state, snapshotDirectory: paths.snapshots },
-    ...{ cluster: known.cluster, log: events.log },
+    ...{ cluster: known.cluster, log: events.log, step: () => events.progressed() },
   });
+  events.progressed();
   if (installed !== undefined) forgetDamage(paths.data);
   // After the install: what was received is of the generation that this box was in.
   const begun = readGeneration(paths.data);
@@ -136,6 +149,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
   const cluster = begun?.cluster ?? known.cluster;
   const options = { featureLevel: FEATURE_LEVEL, whenFull: () => room.whenFull() };
   const state = await openSoundState(paths.data, options, events.log);
+  events.progressed();
 
   /** As it was known last: also after this box was removed. */
   let member: Member | undefined;
@@ -206,7 +220,13 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
         core.setSide(encodeSideReport({ ...{ verdicts: NOTHING, bmcs: [], checks: [] }, fitness: ownFitness() }));
       tellsLoss = setInterval(payload, TELL_LOSS_EVERY_MS);
     },
-    alive: events.coreAlive,
+    alive: ({ raft, api }) => {
+      events.returned("raft", raft);
+      events.returned("api", api);
+      const token = events.token();
+      feed.ask(() => events.returned("apply", token));
+      return token;
+    },
     fatal: (why, code) => {
       // With nobody to ask, the message is all there is: what a person mends by hand must start again.
       if (DAMAGED.has(code) && readContacts(paths.data).length > 1)
@@ -353,6 +373,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     proposeEntry,
     leaderlessMs: () => (role.leader === "" ? performance.now() - leaderLostAt : 0),
     forward: (to, body, deadlineMs) => core.calls.call(to, Buffer.concat([Buffer.of(CALL.api), body]), deadlineMs),
+    freeze: (client) => (client === "raft" ? core.freeze() : feed.freeze()),
     stop: async () => {
       purge.stop();
       snapshots.stop();
@@ -390,12 +411,14 @@ async function becomeSomebody(
   }
   const peerAddress = peerAddressOf(config);
   if (standDown !== undefined || existsSync(paths.joinToken) || config.box.serverId >= 0) {
+    events.waiting(true);
     const joined = await joinCluster({
       ...{ localAddress: address, peerAddress, standDown, saveBootstrap, log: events.log },
       look: () => {
         if (isRestoreRequested(paths.data)) events.restart();
       },
     });
+    events.waiting(false);
     return { identity: joined.identity, bootstrap: joined.membership };
   }
   const identity = await createIdentity({ lineage: randomBytes(8).toString("hex"), generation: 1 });

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { program } from "../base/program.ts";
 import type { Program } from "../cli/command.ts";
@@ -9,9 +9,11 @@ import type { ConsoleRecord } from "../console/ports.ts";
 import { COLUMNS } from "../console/screens.ts";
 import type { ActionResult, Facts } from "../console/types.ts";
 import { tailOf } from "./console-facts.ts";
+import { changeNetwork, keepNetwork } from "./console-network.ts";
 import type { ConsolePassword } from "./console-password.ts";
 import type { ConsoleRecords } from "./console-records.ts";
 import { paths } from "./paths.ts";
+import { listSticks, type Sticks, withSticks } from "./usb-sticks.ts";
 
 /** Four screens of ten lines a second at 9600 baud; the rest is in the file. */
 const LOG_LINES = 100;
@@ -62,6 +64,18 @@ export class ConsoleCommands {
         return this.#command(["force-recover", "--yes", facts.box]);
       case "accept":
         return this.#command(["identity", "accept", "--yes"]);
+      case "network":
+        return changeNetwork(answers);
+      case "keep":
+        return keepNetwork();
+      case "sticks":
+        return withSticks((sticks) => listSticks(sticks));
+      case "backup":
+        return withSticks((sticks) => this.#backup(sticks, first === "-" ? undefined : first));
+      case "restore":
+        return withSticks((sticks) => this.#restore(sticks, first, second === "-" ? undefined : second));
+      case "snooze":
+        return this.#command(["watchdog", "snooze", "15m"]);
       case "leave":
         return this.#leave(facts);
       case "logs":
@@ -72,7 +86,11 @@ export class ConsoleCommands {
         await this.#options.password.set(first);
         return { isDone: true, text: "The console password of this box is set." };
       case "restart":
-        return restartMain();
+        // A box that rests after too many resets has no program to end.
+        return existsSync(`${paths.run}/recovery`) ? this.#command(["watchdog", "resume"]) : restartMain();
+      case "reboot":
+        Bun.spawn(["/sbin/reboot"]);
+        return { isDone: true, text: "The machine restarts; VIP and leadership are given up first." };
       case "shell":
         return this.#options.shell?.() ?? { isDone: false, text: "There is no terminal here to run a shell on." };
       default:
@@ -82,6 +100,20 @@ export class ConsoleCommands {
 
   async #command(words: readonly string[], answers: readonly string[] = []): Promise<ActionResult> {
     return this.#program((await import("../cli/ringfence/program.ts")).RINGFENCE_PROGRAM, words, answers);
+  }
+
+  async #backup(sticks: Sticks, name: string | undefined): Promise<ActionResult> {
+    const { DATABASE_PROGRAM } = await import("../cli/nouns/database.ts");
+    return sticks.write(async (directory) => {
+      const file = `${directory}/${name ?? `onedb-${new Date().toISOString().slice(0, 19).replace(/:/g, "-")}.backup`}`;
+      return this.#program(DATABASE_PROGRAM, ["backup", file], []);
+    });
+  }
+
+  async #restore(sticks: Sticks, name: string, server: string | undefined): Promise<ActionResult> {
+    const { DATABASE_PROGRAM } = await import("../cli/nouns/database.ts");
+    const which = server === undefined ? [] : ["--server", server];
+    return sticks.find(name, async (file) => this.#program(DATABASE_PROGRAM, ["restore", "-f", ...which, file], []));
   }
 
   async #leave(facts: Facts): Promise<ActionResult> {

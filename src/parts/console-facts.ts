@@ -6,6 +6,7 @@ import { type BoxStatus, type FenceStatus, readAnswer } from "../cli/ringfence/a
 import { whyWaiting } from "../cli/ringfence/join.ts";
 import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
+import { isImage, readBootReport, slotLine } from "./image.ts";
 import { readCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 
@@ -38,9 +39,10 @@ export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
     box,
     version: surroundings.version,
     uptimeSeconds: tried(problems, () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0])) ?? 0,
-    slot: "none: not started from an image",
+    slot: slotLine(tried(problems, () => readBootReport()) ?? "the boot's report cannot be read"),
     lastEnd: surroundings.lastEnd,
     cluster,
+    missing: missingActions(),
     wrong: whatIsWrong({
       cluster,
       silence: cluster === undefined ? lastWords(session === undefined) : "",
@@ -56,6 +58,20 @@ export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
       lastEnd: surroundings.lastEnd,
       problems,
     }),
+  };
+}
+
+/** What a machine that is no image cannot have; the rest is for the table of actions to say. */
+function missingActions(): Facts["missing"] {
+  if (isImage()) return {};
+  const stick = "no USB stick is looked for on a machine that is no image";
+  return {
+    network: "the network of this machine is not ringfence's to set",
+    keep: "the network of this machine is not ringfence's to set",
+    sticks: stick,
+    backup: `${stick}: onedb backup FILE from the shell`,
+    restore: `${stick}: onedb restore FILE from the shell`,
+    reboot: "restarting this machine is not ringfence's to do: from the shell",
   };
 }
 

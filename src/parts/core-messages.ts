@@ -54,6 +54,10 @@ export type ToCore =
   | { readonly kind: "start"; readonly config: CoreConfig }
   | { readonly kind: "propose"; readonly proposals: readonly Proposal[] }
   | { readonly kind: "applied"; readonly index: number }
+  /** The watchdog's newest acknowledgement, on its way round. */
+  | { readonly kind: "token"; readonly token: number }
+  /** A test of the watchdog: this thread is to stand still for good. */
+  | { readonly kind: "freeze" }
   | { readonly kind: "request"; readonly to: string; readonly id: number; readonly body: Uint8Array }
   | {
       readonly kind: "response";
@@ -114,7 +118,8 @@ export type FromCore =
   | { readonly kind: "snapshot-needed"; readonly to: readonly string[] }
   | { readonly kind: "snapshot-frame"; readonly from: string; readonly payload: Uint8Array }
   | { readonly kind: "log-at"; readonly id: number; readonly at: LogAt }
-  | { readonly kind: "alive" }
+  /** What the raft loop and the API have brought back of the watchdog's acknowledgements; 0 for nothing yet. */
+  | { readonly kind: "alive"; readonly raft: number; readonly api: number }
   /** Before anything else: the log begins after what the state has applied. */
   | { readonly kind: "state-lost"; readonly firstIndex: number }
   /** The core has let go of VIP and lease; the work thread puts it on record and ends the process. */

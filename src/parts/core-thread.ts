@@ -53,11 +53,17 @@ let releaseAll: (() => void) | undefined;
 const joins = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
 let nextJoin = 1;
 let isStoodDown = false;
+/** The watchdog's newest acknowledgement, and the newest that a tick and an answer of the API have seen. */
+let token = 0;
+let tickedWith = 0;
+let answeredWith = 0;
 
 self.onmessage = (event) => {
   const message = event.data;
   try {
     if (message.kind === "start") start(message.config).catch(fatal);
+    else if (message.kind === "token") ({ token } = message);
+    else if (message.kind === "freeze") standStill();
     else if (message.kind === "stop") stopAll?.().then(() => post({ kind: "stopped" }), fatal);
     else if (pump !== undefined) handle(pump, message);
   } catch (error) {
@@ -82,7 +88,7 @@ function standDown(order: StandDownOrder): void {
   isStoodDown = true;
 }
 
-function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop" }>): void {
+function handle(running: Pump, message: Exclude<ToCore, { kind: "start" | "stop" | "token" | "freeze" }>): void {
   switch (message.kind) {
     case "propose":
       running.propose(message.proposals);
@@ -284,10 +290,14 @@ async function start(config: CoreConfig): Promise<void> {
       if (side.isOver()) running.setSide(new Uint8Array(0));
       until[1] = delay.read(now());
       running.tick();
+      tickedWith = token;
     }, TICK_MS[profile]);
     prober = setInterval(() => {
+      const asked = token;
       probeApi(config.apiUrl).then((isAnswered) => {
-        if (isAnswered) gate.apiAnswered();
+        if (!isAnswered) return;
+        gate.apiAnswered();
+        answeredWith = asked;
       }, fatal);
     }, API_PROBE_MS[profile]);
   };
@@ -299,7 +309,7 @@ async function start(config: CoreConfig): Promise<void> {
     running.setTimings(timings);
   };
   let isLeaving = false;
-  const alive = setInterval(() => post({ kind: "alive" }), 500);
+  const alive = setInterval(() => post({ kind: "alive", raft: tickedWith, api: answeredWith }), 500);
   stopAll = async () => {
     isLeaving = true;
     clearInterval(prober);
@@ -315,6 +325,12 @@ async function start(config: CoreConfig): Promise<void> {
     await log.close();
   };
   post({ kind: "started" });
+}
+
+/** The core's part of `ringfence watchdog test --freeze raft`: the kernel takes VIP and lease away, the supervisor the rest. */
+function standStill(): void {
+  post({ kind: "log", text: "the core thread stands still: a test of the watchdog" });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
 /** A real call over the listening socket; what counts is that it is answered, not what. */

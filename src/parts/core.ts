@@ -25,7 +25,8 @@ export interface CoreEvents {
   /** Boxes that the log cannot serve any more. */
   snapshotNeeded(to: readonly string[]): void;
   snapshotFrame(from: string, payload: Uint8Array): void;
-  alive(): void;
+  /** The acknowledgements that the core brings back; returns the newest, which is sent round next. */
+  alive(returned: { readonly raft: number; readonly api: number }): number;
   /** The log begins at `firstIndex`, after what the state has applied. */
   stateLost(firstIndex: number): void;
   /** This box must stop for good; VIP and lease are gone already. */
@@ -107,6 +108,11 @@ export class Core {
   /** Timings are in force: the entry that carries them is applied here. */
   setTimings({ electionTimeoutMs, heartbeatMs, promiseMs, retryMs }: Timings): void {
     this.#post({ kind: "timings", timings: { electionTimeoutMs, heartbeatMs, promiseMs, retryMs } });
+  }
+
+  /** A test of the watchdog. */
+  freeze(): void {
+    this.#post({ kind: "freeze" });
   }
 
   /** Verdicts that ride with this box's heartbeat answers. */
@@ -269,7 +275,7 @@ export class Core {
         this.#events.stateLost(message.firstIndex);
         return;
       case "alive":
-        this.#events.alive();
+        this.#post({ kind: "token", token: this.#events.alive(message) });
         return;
       case "log":
         this.#events.log(message.text);

@@ -14,6 +14,8 @@ export const paths = {
   run: "/run/one",
   /** Shows that a caller of force-recover is root on this box. */
   forceRecover: "/run/one/force-recover",
+  /** Written, synced and read back each ten seconds: the watchdog's word on the disk. */
+  diskProbe: "/var/lib/one/disk-probe",
   supervisorSocket: "/run/one/supervisor.sock",
   log: "/var/log/one",
 } as const;

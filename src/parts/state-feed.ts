@@ -14,6 +14,8 @@ export class StateFeed {
   readonly #onFailure: (error: unknown) => void;
   #queue: LogEntry[] = [];
   #isBusy = false;
+  /** The watchdog's question, answered between two batches. */
+  #question: (() => void) | undefined;
 
   constructor(state: State, onApplied: (results: readonly Applied[]) => void, onFailure: (error: unknown) => void) {
     this.#state = state;
@@ -27,12 +29,25 @@ export class StateFeed {
     if (!this.#isBusy) this.#run().catch(this.#onFailure);
   }
 
+  /** Calls `answer` as soon as nothing is being applied: at once, or after the batch that runs now. */
+  ask(answer: () => void): void {
+    if (this.#isBusy) this.#question = answer;
+    else answer();
+  }
+
+  /** A test of the watchdog: nothing is applied any more. */
+  freeze(): void {
+    this.#isBusy = true;
+  }
+
   async #run(): Promise<void> {
     this.#isBusy = true;
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, BATCH_MAX);
       this.#queue = this.#queue.slice(BATCH_MAX);
       this.#onApplied(await this.#state.apply(batch));
+      this.#question?.();
+      this.#question = undefined;
     }
     this.#isBusy = false;
   }

@@ -1,19 +1,22 @@
+import { randomBytes, randomInt } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
-import { open, rename } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { CodedError, errorChain } from "../base/error.ts";
+import type { WatchdogGpio } from "../config/config.ts";
 import { createClock } from "../linux/clock.ts";
 import { lockFile } from "../linux/process.ts";
 import { threadStates } from "../linux/thread-states.ts";
-import { openWatchdog } from "../linux/watchdog.ts";
+import { enterBoot, formatBoots, LOOP_RESETS, parseBoots, resetsInARow, settle } from "../watchdog/boot-history.ts";
 import { WatchdogDriver } from "../watchdog/driver.ts";
 import type { WatchdogLimits } from "../watchdog/limits.ts";
-import type { WatchdogDevice } from "../watchdog/ports.ts";
 import { describeLastEnd, formatResetReason, parseResetReason, type ResetReason } from "../watchdog/reset-reason.ts";
 import { type Attendant, attend } from "./attendant.ts";
 import { openCage } from "./cage.ts";
 import { openCheckInServer } from "./check-in-server.ts";
 import { openPatientLog } from "./patient-log.ts";
+import { WatchdogDevices } from "./watchdog-devices.ts";
 
 export interface SupervisionOptions {
   /** What main is: program and arguments. */
@@ -21,28 +24,43 @@ export interface SupervisionOptions {
   /** Added to the environment of main; RINGFENCE_PARENT is set in any case. */
   readonly environment: Readonly<Record<string, string>>;
   readonly limits: WatchdogLimits;
-  /** Undefined: no device, nothing resets the box. */
+  /** Undefined: the one that the boot has armed, or none, and then nothing resets the box. "none": it is disarmed. */
   readonly device: string | undefined;
   readonly deviceTimeoutMs: number;
+  /** An external watchdog that wants a line toggled. */
+  readonly gpio?: WatchdogGpio | undefined;
+  /** Where the initramfs leaves the process id of its petter. */
+  readonly petterFile?: string | undefined;
   /** Name of main's cgroup below the supervisor's own. */
   readonly cgroup: string;
   readonly socket: string;
   readonly lock: string;
   readonly log: string;
   readonly resetReason: string;
+  /** The last boots of this machine: the loop breaker's memory. */
+  readonly boots: string;
+  /** One line, for who asks in this boot why the last one ended. */
+  readonly lastEnd: string;
+  /** There while main is left alone, with the reason: what else may start another slot looks here. */
+  readonly recovery: string;
+  /** Why main must not be started in this boot, from the boot itself (a data partition that is missing). */
+  readonly bootRecovery?: string | undefined;
+  /** Where the consoles' records wait for the cluster. */
+  readonly records: string;
+  /** Called at a controlled stop and not waited for longer than the last lines of the log. */
+  readonly atStop?: (() => Promise<void>) | undefined;
   /** Children beside main: none of them counts for the reset. */
   readonly attendants: readonly Attendant[];
 }
 
 /** Ten decisions a second: a restart after the first back-off of 0.2 s is not held up, and idle it costs 0.2 % of a core. */
 const TICK_MS = 100;
-const DEVICE_RETRY_MS = 5000;
 /** The last lines of a controlled stop, ms. */
 const FLUSH_TIMEOUT_MS = 500;
 
 /** Runs until SIGTERM. Throws `locked` when another supervisor of this box lives. */
 export function supervise(options: SupervisionOptions): void {
-  for (const path of [options.socket, options.lock, options.log, options.resetReason])
+  for (const path of [options.socket, options.lock, options.log, options.resetReason, options.lastEnd])
     mkdirSync(dirname(path), { recursive: true });
   // A second one would kill the first one's main and pet for it.
   if (lockFile(options.lock) === undefined)
@@ -50,19 +68,40 @@ export function supervise(options: SupervisionOptions): void {
   const log = openPatientLog(options.log);
   const clock = createClock();
   const bootId = clock.bootId();
-  let device = openDevice(options, (text) => log.write(text));
+  const devices = new WatchdogDevices({
+    ...{ device: options.device, timeoutMs: options.deviceTimeoutMs, gpio: options.gpio },
+    ...{ petterFile: options.petterFile, now: () => clock.monotonicRaw(), log: (text) => log.write(text) },
+  });
   const last = parseResetReason(textOf(options.resetReason));
-  const lastEnd = describeLastEnd(last, bootId, device?.isCardReset);
+  const lastEnd = describeLastEnd(last, bootId, devices.current?.isCardReset);
   log.write(`supervisor starts, process ${process.pid}; last end: ${lastEnd}`);
+  const hasDevice = options.device !== undefined || devices.current !== undefined;
+  const counted = hasDevice ? { isCardReset: devices.current?.isCardReset } : undefined;
+  const boots = enterBoot(parseBoots(textOf(options.boots)), bootId, last, counted);
+  const isSettled = clock.bootTime() >= options.limits.settledMs;
+  // A supervisor that is started again in a boot that lives has no loop before it.
+  const rest = restOf(options, isSettled ? 0 : resetsInARow(boots));
 
-  const writeReason = inOrder((reason: ResetReason["reason"], detail: string) =>
-    replaceFile(options.resetReason, formatResetReason({ reason, bootId, at: new Date().toISOString(), detail })),
+  const complain = (error: unknown): void => log.write(errorChain(error));
+  const writeInOrder = inOrder(replaceFile);
+  const writeReason = (reason: ResetReason["reason"], detail: string): Promise<void> =>
+    writeInOrder(options.resetReason, formatResetReason({ reason, bootId, at: new Date().toISOString(), detail }));
+  writeReason("presumed-watchdog", "").catch(complain);
+  writeInOrder(options.boots, formatBoots(boots)).catch(complain);
+  writeInOrder(options.lastEnd, `${lastEnd}\n`).catch(complain);
+  if (rest !== undefined) {
+    log.write(`recovery: main is not started: ${rest.why}`);
+    writeInOrder(options.recovery, `${rest.why}\n`).catch(complain);
+  }
+  const settledInMs = options.limits.settledMs - (clock.bootTime() % options.limits.settledMs);
+  setTimeout(
+    () => writeInOrder(options.boots, formatBoots(settle(boots, bootId))).catch(complain),
+    isSettled ? 0 : settledInMs,
   );
-  writeReason("presumed-watchdog", "").catch((error: unknown) => log.write(errorChain(error)));
 
   const server = openCheckInServer(
     options.socket,
-    (line) => driver.checkIn(line),
+    (line) => driver.line(line),
     (text) => log.write(text),
   );
   const cage = openCage(options.cgroup, (text) => log.write(text));
@@ -70,11 +109,17 @@ export function supervise(options: SupervisionOptions): void {
     {
       now: () => clock.monotonicRaw(),
       get device() {
-        return device;
+        return devices.current;
+      },
+      lastEnd,
+      random: () => randomInt(1, 2 ** 32),
+      record: (action, detail) => {
+        keepRecord(options.records, action, detail).catch(complain);
       },
       cage,
       spawn: (ended) => {
         server.ensure();
+        rm(options.recovery, { force: true }).catch(complain);
         return spawnMain(options, cage.enter(options.command), ended);
       },
       terminate: (pid) => {
@@ -92,18 +137,20 @@ export function supervise(options: SupervisionOptions): void {
         for (const attendant of attendants) attendant.stop();
         server.close();
         const leave = (): never => process.exit(0);
-        Promise.race([log.flushed(), Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
+        const last = Promise.allSettled([log.flushed(), options.atStop?.()]);
+        Promise.race([last, Bun.sleep(FLUSH_TIMEOUT_MS)]).then(leave, leave);
       },
     },
     options.limits,
+    rest,
   );
+  // A box whose main is left alone is asked, too.
+  server.ensure();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => driver.stop());
-  setInterval(() => driver.tick(), TICK_MS);
-  // Its driver may be loaded late, or the petter of the boot may still have it.
-  if (device === undefined && options.device !== undefined)
-    setInterval(() => {
-      device ??= openDevice(options, () => undefined);
-    }, DEVICE_RETRY_MS);
+  setInterval(() => {
+    devices.look();
+    driver.tick();
+  }, TICK_MS);
   driver.tick();
   // After main's start: a person may wait half a second longer, the cluster need not.
   const attendants = options.attendants.map((one) =>
@@ -111,20 +158,30 @@ export function supervise(options: SupervisionOptions): void {
   );
 }
 
-/** A device that cannot be opened is said and done without: a box without a watchdog is better than no box. */
-function openDevice(options: SupervisionOptions, report: (text: string) => void): WatchdogDevice | undefined {
-  if (options.device === undefined) {
-    report("no watchdog device is configured: nothing resets this box when restarts do not help");
-    return undefined;
-  }
-  try {
-    const device = openWatchdog(options.device, options.deviceTimeoutMs);
-    report(`watchdog "${options.device}" (${device.name}) armed with ${device.timeoutMs / 1000} s`);
-    return device;
-  } catch (error) {
-    report(`${errorChain(error)}: nothing resets this box when restarts do not help`);
-    return undefined;
-  }
+/** Why main is left alone at first, and for how long. */
+function restOf(
+  { bootRecovery, limits }: SupervisionOptions,
+  resets: number,
+): { readonly why: string; readonly forMs: number } | undefined {
+  if (bootRecovery !== undefined) return { why: bootRecovery, forMs: Number.POSITIVE_INFINITY };
+  if (resets < LOOP_RESETS) return undefined;
+  const minutes = (ms: number): string => `${Math.round(ms / 60_000)} minutes`;
+  return {
+    why: `${resets} resets in a row, each within ${minutes(limits.settledMs)} of its boot; tried again in ${minutes(limits.restMs)}, or by ringfence watchdog resume`,
+    forMs: limits.restMs,
+  };
+}
+
+/** More wait only when nobody reads them: the consoles' own bound. */
+const RECORDS_MAX = 500;
+
+/** What a person told this supervisor to do, beside the consoles' records; main delivers it. */
+async function keepRecord(directory: string, action: string, detail: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  if ((await readdir(directory)).length >= RECORDS_MAX) return;
+  const id = randomBytes(16).toString("hex");
+  const record = { id, at: Date.now(), box: hostname(), line: "supervisor", action, detail, outcome: "done" };
+  await replaceFile(`${directory}/${id}.json`, JSON.stringify(record));
 }
 
 function spawnMain(
@@ -164,7 +221,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
     }
     await rename(`${path}.new`, path);
   } catch (error) {
-    throw new CodedError("reset-reason", `Cannot write "${path}"`, error);
+    throw new CodedError("write", `Cannot write "${path}"`, error);
   }
 }
 

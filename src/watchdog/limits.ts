@@ -1,9 +1,16 @@
+import type { Client } from "./clients.ts";
+
 /** How long is too long, in ms, and how often is too often. Tests hand in shorter ones. */
 export interface WatchdogLimits {
-  /** A check-in of the work thread, or the core thread's age in it, that is later than this is a hang. */
-  readonly lateMs: number;
-  /** From a start to the first check-in: the runtime loads, reads its configuration and opens its log. */
-  readonly firstCheckInMs: number;
+  /** A client whose newest returned acknowledgement is older than this hangs. */
+  readonly clientMs: Readonly<Record<Client, number>>;
+  /**
+   * The start handshake: from a start to the first check-in (the runtime loads, reads its configuration and opens its
+   * log), and from one step of a start to the next.
+   */
+  readonly handshakeMs: number;
+  /** The whole of a start, while it makes progress (a snapshot is installed); waiting for a token is no part of it. */
+  readonly startMs: number;
   /** A start whose check-ins were timely for this long was a good one: restarts help. */
   readonly goodMs: number;
   /** Wait before the first restart; it doubles with each failure in a row … */
@@ -24,18 +31,36 @@ export interface WatchdogLimits {
   readonly stopMs: number;
   /** Two decisions further apart than this: this process stood still, and the silence it saw may be its own. */
   readonly ownGapMs: number;
+  /** The longest time in which hangs are borne because a person looks at them. */
+  readonly snoozeMs: number;
+  /** How long a box that was reset again and again leaves main alone, before it tries once more. */
+  readonly restMs: number;
+  /** A boot that lived for this long is no part of a loop of resets. */
+  readonly settledMs: number;
 }
 
 /**
- * A hung main is found in 5 s and runs again within 15 s. A main that hangs at each start is given up after
- * 5 + 3 × 30 s and one that ends at each start after 60 s; with a device of 30 s the box is reset within 3 minutes.
+ * A hung main is found in 5 to 30 s and runs again at once. A main that hangs at each start is given up after 5 + 3 × 30 s,
+ * one that ends at each start after 60 s, and one whose disk or API hangs after each good start after 4 × 31 s; with a
+ * device of 20 s the box is reset within 3 minutes.
  */
 export const DEFAULT_LIMITS: WatchdogLimits = {
-  // Ten check-ins; the kernel has taken the VIP away long before (the leader lease).
-  lateMs: 5000,
+  clientMs: {
+    // Ten check-ins; the kernel has taken the VIP away long before (the leader lease).
+    work: 5000,
+    // Its acknowledgement goes round in 1.5 s.
+    raft: 10_000,
+    // A batch of 256 entries on a slow stick, with a checkpoint.
+    apply: 20_000,
+    // A probe each 10 s; a stick that erases its blocks stands still for seconds.
+    disk: 30_000,
+    // It is asked four times a second; a page of ten thousand VMs takes seconds.
+    api: 30_000,
+  },
   // Measured 0.4 s on an idle machine; a cold USB stick and a busy processor take 20 times as long.
-  firstCheckInMs: 30_000,
-  // Longer than lateMs, so that a hang right after the first check-in is not a good start.
+  handshakeMs: 30_000,
+  startMs: 180_000,
+  // Longer than the work thread's, so that a hang right after the first check-in is not a good start.
   goodMs: 10_000,
   backOffMs: 200,
   backOffMaxMs: 5000,
@@ -47,4 +72,9 @@ export const DEFAULT_LIMITS: WatchdogLimits = {
   unkillableMs: 10_000,
   stopMs: 5000,
   ownGapMs: 1000,
+  // Time to look with a debugger, and never so long that it is forgotten.
+  snoozeMs: 15 * 60_000,
+  // Long enough for a person who saw the lamp to come with a cable; short enough for a rack whose power flickered.
+  restMs: 15 * 60_000,
+  settledMs: 10 * 60_000,
 };

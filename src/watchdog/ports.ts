@@ -2,7 +2,9 @@
 export interface WatchdogDevice {
   /** T_hw as the device has taken it, ms. */
   readonly timeoutMs: number;
-  /** What the device says of the last reset; undefined when it cannot. */
+  /** Shorter than that when one of several wants to be petted sooner. */
+  readonly petWithinMs?: number;
+  /** What the device says of the last reset; undefined when it cannot, or is known not to tell the truth. */
   readonly isCardReset: boolean | undefined;
   /** For people: the driver's name. */
   readonly name: string;
@@ -35,6 +37,12 @@ export interface WatchdogPorts {
   log(text: string): void;
   /** Never waits either. Resolves when it is on the disk. */
   writeResetReason(reason: "presumed-watchdog" | "controlled-stop", detail: string): Promise<void>;
+  /** Never waits either: keeps for the cluster's record what a person did. */
+  record(action: string, detail: string): void;
+  /** 1 … 2^32: a number that nobody can know beforehand. */
+  random(): number;
+  /** How the time before ended, in words. */
+  readonly lastEnd: string;
   /** The last of all; not called while anything is left to do. */
   end(): void;
 }

@@ -81,7 +81,7 @@ test("what cannot be understood is a fault that says why, at every box", async (
   await writesWork();
 });
 
-test("a body over the limit is refused before it is read to its end, and the next call is served", async () => {
+test("a body over the limit is refused at every box, and the next call is served", async () => {
   for (const url of everyUrl()) {
     const answer = await post(url, callText("one.template.allocate", session(), text("x".repeat(5 * 1024 * 1024))));
     assert.is(answer.status, 413, url);

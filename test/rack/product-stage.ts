@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { type BoxStatus, endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import { RackClient, type Written } from "../support/demo/client.ts";
 import type { RpcAnswer, RpcArgument } from "../support/demo/xml-rpc.ts";
+import { PATIENCE } from "../support/patience.ts";
 import { monotonicMs } from "../support/rack/command.ts";
 import { type Guest, guestTemplate } from "../support/rack/guest/template.ts";
 import { nodeDataDirectory } from "../support/rack/place.ts";
@@ -125,7 +126,7 @@ export function fenceSection(rack: Rack, address: string, password?: string): st
 }
 
 /**
- * Waits until `missing` has nothing to say any more. Fails with what it said last and with the boxes' last log lines:
+ * Waits until `missing` has nothing to say any more, three times as long as a quiet machine needs. Fails with what it said last and with the boxes' last log lines:
  * a rack is gone when a person reads of the failure.
  */
 export async function level(
@@ -135,12 +136,13 @@ export async function level(
   missing: () => Promise<string | undefined>,
   everyMs = 50,
 ): Promise<void> {
-  const deadline = monotonicMs() + withinMs;
+  const patienceMs = withinMs * PATIENCE;
+  const deadline = monotonicMs() + patienceMs;
   for (;;) {
     const said = await missing();
     if (said === undefined) return;
     if (monotonicMs() > deadline)
-      throw new Error(`Waited ${withinMs / 1000} s in vain until ${what}; last: ${said}\n${logTails(stage.rack)}`);
+      throw new Error(`Waited ${patienceMs / 1000} s in vain until ${what}; last: ${said}\n${logTails(stage.rack)}`);
     await Bun.sleep(everyMs);
   }
 }

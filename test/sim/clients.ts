@@ -143,7 +143,9 @@ export class Clients implements Component {
       const leader = stage.boxes.findIndex((box) => box.id === reply.leader);
       // A removed box remembers a leader of long ago: hints are not always followed.
       const isFollowed = leader >= 0 && this.#random.chance(0.7);
-      client.target = isFollowed ? leader : this.#random.range(0, stage.boxes.length - 1);
+      // After the storm in turn: at random one may go on missing the only member among boxes that nobody let in.
+      const other = this.#isStopping ? client.target + 1 : this.#random.range(0, stage.boxes.length - 1);
+      client.target = isFollowed ? leader : other;
       retry(5 + this.#random.fraction() * 20);
       return;
     }

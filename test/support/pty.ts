@@ -4,11 +4,12 @@ import * as assert from "uvu/assert";
 import { EPOLL } from "../../src/linux/epoll-calls.ts";
 import { libc } from "../../src/linux/libc.ts";
 import { type Watch, watchReadiness } from "../../src/linux/readiness.ts";
+import { PATIENCE } from "./patience.ts";
 
 const TIOCGPTN = 0x80045430n;
 const TIOCSPTLCK = 0x40045431n;
 const TIOCSWINSZ = 0x5414n;
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 15_000 * PATIENCE;
 const CHUNK_BYTES = 64 * 1024;
 
 export class FarEnd {

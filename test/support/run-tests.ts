@@ -3,16 +3,19 @@
  * file that runs no test must not be green. The last line is `N passed, N failed`.
  */
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Glob } from "bun";
+import { PATIENCE } from "./patience.ts";
+import { placeOf } from "./rack/place.ts";
+import { down } from "./rack/up.ts";
 
 interface Tally {
   passed: number;
   failed: number;
 }
 
-/** Seconds that a file may take unless its first lines say `time-limit: N s`. */
+/** Seconds that a file may take on a quiet machine unless its first lines say `time-limit: N s`. */
 const LIMIT_SECONDS_DEFAULT = 60;
 /** Programs that count by themselves, a weekend's simulation among them, watch their own parts. */
 const COUNTING_SECONDS_MAX = 7 * 24 * 3600;
@@ -92,18 +95,31 @@ async function files(pattern: string, parallel: number, words: string[]): Promis
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let path = wanted[next++]; path !== undefined; path = wanted[next++]) {
+      const racks = new Set(rackNames());
       const one = await file(path);
       tally.passed += one.passed;
       tally.failed += one.failed;
+      // One file at a time builds racks. What a killed one leaves up would take the machine from all that follow.
+      if (parallel === 1) for (const name of rackNames().filter((each) => !racks.has(each))) await takeDown(name, path);
     }
   };
   await Promise.all(Array.from({ length: parallel }, worker));
   return tally;
 }
 
+/** The racks that are up on this machine, but for the one that people use. */
+function rackNames(): readonly string[] {
+  return readdirSync("/run").flatMap((entry) => /^ringfence-rack-([a-z0-9]+)$/.exec(entry)?.[1] ?? []);
+}
+
+async function takeDown(name: string, path: string): Promise<void> {
+  console.log(`${path} left its rack "${name}" up: it is taken down`);
+  await down(placeOf(name)).catch((error: unknown) => console.log(`  in vain: ${String(error)}`));
+}
+
 async function file(path: string): Promise<Tally> {
   const head = readFileSync(resolve(ROOT, path), "utf8").slice(0, 2000);
-  const limitSeconds = Number(/time-limit: (\d+) s/.exec(head)?.[1] ?? LIMIT_SECONDS_DEFAULT);
+  const limitSeconds = PATIENCE * Number(/time-limit: (\d+) s/.exec(head)?.[1] ?? LIMIT_SECONDS_DEFAULT);
   const startedAt = performance.now();
   const result = await run([BUN, path], limitSeconds);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);

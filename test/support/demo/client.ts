@@ -1,5 +1,6 @@
 /** This side of the rack's user: a process in the client's namespace that does calls and writes. */
 import { CodedError } from "../../../src/base/error.ts";
+import { PATIENCE } from "../patience.ts";
 import { inCgroup } from "../rack/cgroup.ts";
 import type { Place } from "../rack/place.ts";
 import { VIP } from "../rack/plan.ts";
@@ -61,7 +62,7 @@ export class RackClient {
     args: readonly RpcArgument[],
     options: { url?: string; withinMs?: number } = {},
   ): Promise<string> {
-    const deadline = performance.now() + (options.withinMs ?? 10_000);
+    const deadline = performance.now() + (options.withinMs ?? 10_000) * PATIENCE;
     for (;;) {
       const answer = await this.call(method, args, options);
       if (answer.kind === "ok") return answer.value;

@@ -7,6 +7,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { PATIENCE } from "../patience.ts";
 
 export interface Bed {
   readonly address: string;
@@ -166,11 +167,16 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   };
 }
 
-/** Waits for a level, polling; throws with `what` when it does not hold in time. */
-export async function until(holds: () => boolean | Promise<boolean>, limitMs: number, what: string): Promise<void> {
+/** Waits for a level, polling; throws with what `missing` says then when it does not hold in time. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  limitMs: number,
+  missing: string | (() => string),
+): Promise<void> {
   const start = performance.now();
   while (!(await holds())) {
-    if (performance.now() - start > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+    if (performance.now() - start > limitMs * PATIENCE)
+      throw new Error(`not within ${limitMs * PATIENCE} ms: ${typeof missing === "string" ? missing : missing()}`);
     await Bun.sleep(10);
   }
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { CodedError } from "../../../src/base/error.ts";
 import { quote } from "./box.ts";
+import { cgroupOf } from "./cgroup.ts";
 import { nodeRunDirectory, type Place } from "./place.ts";
 import { hostUuid, type NodePlan } from "./plan.ts";
 import type { RackState } from "./state.ts";
@@ -82,12 +83,25 @@ export function bmcPassword(place: Place): string {
   return readFileSync(bmcPasswordFile(place), "utf8");
 }
 
-/** A BMC splits its power command at blanks; the script's path has none, whatever the checkout's path has. */
+/**
+ * A BMC splits its power command at blanks; the script's path has none, whatever the checkout's path has. `get` is
+ * answered by the shell alone, as isOn() of node.ts does it: boxes ask several times a second once a host is silent, and
+ * an interpreter for each answer would take the machine from the rack that is being judged.
+ */
 function writePowerScript(place: Place, plan: NodePlan, bun: string): string {
   const script = `${nodeRunDirectory(place, plan.name)}/power`;
   const rackName = place.name === "" ? "-" : place.name;
-  const words = [bun, `${import.meta.dirname}/power-command.ts`, rackName, `hv${plan.number}`];
-  writeFileSync(script, `#!/bin/sh\nexec ${words.map(quote).join(" ")} "$@"\n`, { mode: 0o755 });
+  const host = `hv${plan.number}`;
+  const words = [bun, `${import.meta.dirname}/power-command.ts`, rackName, host];
+  const text = `#!/bin/sh
+[ "$1" = get ] || exec ${words.map(quote).join(" ")} "$@"
+power=off
+[ ! -e ${quote(`${cgroupOf(place, host)}/cgroup.events`)} ] || while read -r key value; do
+  [ "$key $value" != "populated 1" ] || power=on
+done <${quote(`${cgroupOf(place, host)}/cgroup.events`)}
+echo "$power"
+`;
+  writeFileSync(script, text, { mode: 0o755 });
   return script;
 }
 

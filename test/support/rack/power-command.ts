@@ -1,7 +1,7 @@
-/** What a BMC runs to press its host's power button: `power-command.ts RACK|- HOST get|on|off|reset`. */
+/** What a BMC runs to press its host's power button: `power-command.ts RACK|- HOST on|off|reset`. */
 import { errorChain } from "../../../src/base/error.ts";
 import { startDaemon } from "./command.ts";
-import { bunPath, findNode, isOn, powerCut, powerOn } from "./node.ts";
+import { bunPath, findNode, powerCut, powerOn } from "./node.ts";
 import { nodeRunDirectory, placeOf } from "./place.ts";
 import { readState } from "./state.ts";
 
@@ -12,8 +12,7 @@ try {
   const state = readState(place);
   if (state === undefined) throw new Error(`the rack at ${place.runDirectory} is down`);
   const plan = findNode(state, hostName);
-  if (action === "get") console.log(isOn(place, plan) ? "on" : "off");
-  else if (action === "off") await powerCut(place, plan);
+  if (action === "off") await powerCut(place, plan);
   else if (action === "boot") await powerOn(place, plan, state);
   else if (action === "on" || action === "reset") {
     if (action === "reset") await powerCut(place, plan);

@@ -6,6 +6,7 @@ import { appendFileSync, readFileSync } from "node:fs";
 import { EXIT_NEEDS_PERSON } from "../../../src/base/exit-codes.ts";
 import { dieWithParent } from "../../../src/linux/process.ts";
 import { openCheckIn } from "../../../src/parts/check-in.ts";
+import type { Client } from "../../../src/watchdog/clients.ts";
 
 const [directory = "."] = process.argv.slice(2);
 if (!dieWithParent(Number(process.env["RINGFENCE_PARENT"]))) process.exit(0);
@@ -23,6 +24,10 @@ process.on("SIGTERM", () => {
   appendFileSync(`${directory}/terminated`, `${process.pid}\n`);
   if (conduct !== "ignore-term") process.exit(0);
 });
-const checkIn = openCheckIn(`${directory}/supervisor.sock`);
-setInterval(() => checkIn.coreAlive(), 100);
-checkIn.started();
+const frozen = new Set<Client>();
+const checkIn = openCheckIn(`${directory}/supervisor.sock`, (client) => frozen.add(client));
+setInterval(() => {
+  for (const client of ["raft", "apply", "disk", "api"] as const)
+    if (!frozen.has(client)) checkIn.returned(client, checkIn.token());
+}, 100);
+checkIn.phase("started");

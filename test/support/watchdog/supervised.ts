@@ -14,6 +14,10 @@ supervise({
   lock: `${directory}/supervisor.lock`,
   log: `${directory}/supervisor.log`,
   resetReason: `${directory}/reset-reason`,
+  boots: `${directory}/boots`,
+  lastEnd: `${directory}/last-end`,
+  recovery: `${directory}/recovery`,
+  records: `${directory}/records`,
   attendants: [],
   ...JSON.parse(options),
 });

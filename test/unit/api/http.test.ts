@@ -75,6 +75,14 @@ test("a body over the limit is refused and the next call is served", async () =>
   assert.ok((await box.call("one.system.version")).ok);
 });
 
+test("a body over the limit in chunks is refused, too, after it has been sent to its end", async () => {
+  const chunk = `${(256 * 1024).toString(16)}\r\n${"x".repeat(256 * 1024)}\r\n`;
+  const body = `${chunk.repeat(17)}0\r\n\r\n`;
+  const start = "POST /RPC2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+  assert.match(await raw(`${start}${body}`, (got) => got !== ""), /^HTTP\/1\.1 413/);
+  assert.ok((await box.call("one.system.version")).ok);
+});
+
 test("a large template within the limits passes, entity-escaped", async () => {
   const note = "<&>\"'ä€😀".repeat(8000);
   const id = Number(await box.value("one.template.allocate", `NAME=large\nNOTE="${note.replaceAll('"', '\\"')}"`));

@@ -19,6 +19,7 @@ export const FACTS: Facts = {
     })),
   },
   wrong: ["box2 does not answer"],
+  missing: {},
 };
 
 export interface Ran {

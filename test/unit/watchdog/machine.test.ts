@@ -2,11 +2,20 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { EXIT_NEEDS_PERSON, EXIT_RESTART } from "../../../src/base/exit-codes.ts";
 import { createPrng } from "../../../src/base/prng.ts";
+import { CLIENTS, type Client, type MainPhase } from "../../../src/watchdog/clients.ts";
 import { DEFAULT_LIMITS } from "../../../src/watchdog/limits.ts";
-import { initialState, step, type WatchdogEffect, type WatchdogEvent } from "../../../src/watchdog/machine.ts";
+import {
+  initialState,
+  step,
+  type WatchdogEffect,
+  type WatchdogEvent,
+  type WatchdogSettings,
+  type WatchdogState,
+} from "../../../src/watchdog/machine.ts";
+import { statusOf } from "../../../src/watchdog/status.ts";
 
 const TICK_MS = 100;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 20_000;
 /** A main that ends at each start is given up in its first failure after 60 s; the back-off is 5 s by then. */
 const CONDEMNED_MS = 66_000;
 
@@ -15,16 +24,25 @@ type Main = (age: number) => "check-in" | "core-silent" | "nothing" | "crash" | 
 
 class Box {
   now = 1000;
-  state = initialState(this.now);
+  state: WatchdogState = initialState(this.now);
   readonly lines: string[] = [];
   readonly pets: number[] = [];
   readonly starts: number[] = [];
   readonly kinds: string[] = [];
   finished: { isDisarming: boolean; at: number } | undefined;
   reasons: string[] = [];
+  readonly records: string[] = [];
+  answer: { isDone: boolean; text: string } | undefined;
+  /** Clients that return nothing new. */
+  silent: readonly Client[] = [];
+  phase: MainPhase = "started";
+  progress = 0;
   isUnkillable = false;
   deviceTimeoutMs: number | undefined = TIMEOUT_MS;
+  petWithinMs: number | undefined;
   main: Main;
+  tokens: Partial<Record<Client, number>> = {};
+  #token = 1000;
   #pid = 100;
   #startedAt: number | undefined;
 
@@ -32,9 +50,12 @@ class Box {
     this.main = main;
   }
 
+  get settings(): WatchdogSettings {
+    return { limits: DEFAULT_LIMITS, deviceTimeoutMs: this.deviceTimeoutMs, petWithinMs: this.petWithinMs };
+  }
+
   send(event: WatchdogEvent): void {
-    const settings = { limits: DEFAULT_LIMITS, deviceTimeoutMs: this.deviceTimeoutMs };
-    const result = step(settings, this.state, event, this.now);
+    const result = step(this.settings, this.state, event, this.now);
     this.state = result.state;
     for (const effect of result.effects) this.#perform(effect);
   }
@@ -44,17 +65,27 @@ class Box {
     if (effect.kind === "pet") this.pets.push(this.now);
     if (effect.kind === "log") this.lines.push(effect.text);
     if (effect.kind === "presume-reset") this.reasons.push(effect.why);
+    if (effect.kind === "record") this.records.push(`${effect.action} ${effect.detail}`);
+    if (effect.kind === "answer") this.answer = effect;
     if (effect.kind === "finish") this.finished = { isDisarming: effect.isDisarming, at: this.now };
     if (effect.kind === "start") {
       assert.is(this.#startedAt, undefined, "a second main beside the first");
       this.starts.push(this.now);
       this.#startedAt = this.now;
+      this.tokens = {};
       this.send({ kind: "started", pid: ++this.#pid });
     }
     if (effect.kind === "empty-cage" && !this.isUnkillable) {
       this.#startedAt = undefined;
       this.send({ kind: "cage-emptied" });
     }
+  }
+
+  /** A check-in by which every client but these returns the newest acknowledgement, and the supervisor's answer to it. */
+  checkIn(silent: readonly Client[] = [], phase: MainPhase = "started", progress = 0): void {
+    for (const client of CLIENTS) if (!silent.includes(client)) this.tokens[client] = this.#token;
+    this.send({ kind: "checked-in", pid: this.#pid, phase, progress, tokens: { ...this.tokens } });
+    this.send({ kind: "token-issued", token: ++this.#token });
   }
 
   /** Main ends; the kernel tells. */
@@ -76,12 +107,7 @@ class Box {
         else if (act === "needs-person") this.end(EXIT_NEEDS_PERSON);
         else if (act === "restart") this.end(EXIT_RESTART);
         else if (act !== "nothing" && this.now % 500 === 0)
-          this.send({
-            kind: "checked-in",
-            pid: this.#pid,
-            coreAgeMs: act === "check-in" ? 20 : 60_000,
-            isStarted: true,
-          });
+          this.checkIn(act === "core-silent" ? ["raft"] : this.silent, this.phase, this.progress);
       }
       this.send({ kind: "ticked" });
     }
@@ -120,7 +146,7 @@ test("a box that waits for a join token is alive: not started is no fault", () =
   const box = new Box(() => "nothing");
   box.run(300);
   for (let second = 0; second < 3600; second++) {
-    box.send({ kind: "checked-in", pid: 101, coreAgeMs: 0, isStarted: false });
+    box.checkIn(["raft", "apply", "disk", "api"], "waiting");
     box.run(1000);
   }
   assert.is(box.starts.length, 1);
@@ -153,16 +179,22 @@ test("the back-off doubles from 0.2 s to 5 s, and starts anew after a good start
   assert.is((box.starts.at(-1) ?? 0) - endedAt, 200);
 });
 
-test("a silent work thread and a silent core thread are each killed after 5 s, with what was seen written down first", () => {
-  for (const act of ["nothing", "core-silent"] as const) {
+test("a silent work thread is killed after 5 s and a silent core thread after 10 s, with what was seen written down first", () => {
+  for (const [act, limitMs] of [
+    ["nothing", 5000],
+    ["core-silent", 10_000],
+  ] as const) {
     const box = new Box(healthy).run(60_000);
     const at = box.now;
     box.main = () => act;
-    while (box.starts.length === 1 && box.now < at + 10_000) {
+    while (box.starts.length === 1 && box.now < at + 15_000) {
       box.run(TICK_MS);
       box.main = box.isUp && box.starts.length === 1 ? () => act : healthy;
     }
-    assert.ok((box.starts[1] ?? Number.NaN) - at < 6000, `${act}: restarted after ${(box.starts[1] ?? 0) - at} ms`);
+    assert.ok(
+      (box.starts[1] ?? Number.NaN) - at < limitMs + 1000,
+      `${act}: restarted after ${(box.starts[1] ?? 0) - at} ms`,
+    );
     assert.ok(box.kinds.indexOf("record-hang") < box.kinds.lastIndexOf("empty-cage"));
     assert.ok(box.kinds.includes("record-hang"));
     box.run(60_000);
@@ -263,7 +295,7 @@ test("a pause of the whole box is not taken for a hang of main: neither the sile
   const box = new Box(healthy).run(60_000);
   box.now += 40_000;
   box.send({ kind: "ticked" });
-  box.send({ kind: "checked-in", pid: 101, coreAgeMs: 40_000, isStarted: true });
+  box.send({ kind: "checked-in", pid: 101, phase: "started", progress: 0, tokens: { ...box.tokens } });
   box.run(60_000);
   assert.is(box.starts.length, 1);
   assert.match(box.lines.join("\n"), /stood still for 40\.0 s/);
@@ -290,7 +322,7 @@ test("a main that was stopped together with the box and stays stopped is found 5
 test("a check-in of an earlier main says nothing about this one", () => {
   const box = new Box(() => "nothing").run(300);
   for (let count = 0; count < 400; count++) {
-    box.send({ kind: "checked-in", pid: 99, coreAgeMs: 0, isStarted: true });
+    box.send({ kind: "checked-in", pid: 99, phase: "started", progress: 0, tokens: {} });
     box.run(100);
   }
   assert.ok(box.starts.length > 1);
@@ -361,6 +393,171 @@ test("a main that wants another start before it ever ran is a failure: no end of
   const box = new Box(() => "restart").run(600_000);
   assert.ok(box.starts.length < 150, `${box.starts.length} starts`);
   assert.ok(box.now - box.lastPet > 60_000, "petting has ended");
+});
+
+for (const client of CLIENTS)
+  test(`${client} has a deadline of its own: warned of at three fifths, a hang after it, whatever the others do`, () => {
+    const box = new Box(healthy).run(60_000);
+    const limitMs = DEFAULT_LIMITS.clientMs[client];
+    const at = box.now;
+    box.silent = [client];
+    box.run(limitMs * 0.35);
+    assert.not.match(box.lines.join("\n"), /is silent for/);
+    box.run(limitMs * 0.5);
+    assert.match(box.lines.join("\n"), /is silent for .* of /);
+    assert.is(box.starts.length, 1);
+    while (box.starts.length === 1 && box.now < at + 60_000) box.run(TICK_MS);
+    assert.ok(box.now - at <= limitMs + 2000, `${box.now - at} ms`);
+    assert.ok(box.kinds.includes("record-hang"));
+  });
+
+test("a client that comes back in time is heard again, and nothing else happens", () => {
+  const box = new Box(healthy).run(60_000);
+  box.silent = ["disk"];
+  box.run(25_000);
+  box.silent = [];
+  box.run(60_000);
+  assert.is(box.starts.length, 1);
+  assert.is(box.lines.filter((line) => /is silent/.test(line)).length, 1);
+  assert.is(box.lines.filter((line) => /is heard again/.test(line)).length, 1);
+});
+
+test("an acknowledgement proves life once: one that is returned again and again, invented, or an earlier main's, is none", () => {
+  for (const forge of ["again", "invented", "earlier"] as const) {
+    const box = new Box(healthy).run(60_000);
+    const old = { ...box.tokens };
+    if (forge === "earlier") {
+      box.end(1);
+      box.run(1000);
+    }
+    box.main = () => "nothing";
+    const starts = box.starts.length;
+    const pid = 100 + starts;
+    for (let count = 0; count < 40 && box.starts.length === starts; count++) {
+      const tokens = forge === "invented" ? { work: 4711 + count, raft: 4711 + count } : old;
+      box.send({ kind: "checked-in", pid, phase: "started", progress: 0, tokens });
+      box.run(500);
+    }
+    assert.is(box.starts.length, starts + 1, forge);
+  }
+});
+
+test("a client that never says a word is a hang once all parts run", () => {
+  const box = new Box(healthy);
+  box.silent = ["raft"];
+  box.run(9000);
+  assert.is(box.starts.length, 1);
+  box.run(5000);
+  assert.is(box.starts.length, 2);
+});
+
+test("a start that stands still is a hang after 30 s; one that goes on is given 180 s, and no more", () => {
+  const standing = new Box(healthy);
+  standing.phase = "starting";
+  standing.silent = ["raft", "apply", "disk", "api"];
+  standing.run(29_000);
+  assert.is(standing.starts.length, 1);
+  standing.run(4000);
+  assert.is(standing.starts.length, 2);
+
+  const going = new Box(healthy);
+  going.phase = "starting";
+  going.silent = standing.silent;
+  for (let step = 0; step < 7; step++) {
+    going.progress++;
+    going.run(25_000);
+  }
+  assert.is(going.starts.length, 1);
+  going.progress++;
+  going.run(8000);
+  assert.is(going.starts.length, 2);
+});
+
+test("a snooze bears hangs for as long as was said, 15 minutes at most, and then each has its whole time again", () => {
+  const box = new Box(healthy).run(60_000);
+  box.send({ kind: "snooze-asked", ms: 3_600_000, by: "root" });
+  assert.is(box.answer?.isDone, true);
+  assert.match(box.records.join(), /watchdog snooze 900.0 s by root/);
+  box.main = () => "nothing";
+  box.run(15 * 60_000 - 1000);
+  assert.is(box.starts.length, 1);
+  assert.ok(box.now - box.lastPet <= TIMEOUT_MS / 5, "the kernel's hang is a reset all the while");
+  box.run(4000);
+  assert.is(box.starts.length, 1);
+  box.run(4000);
+  assert.is(box.starts.length, 2);
+});
+
+test("a snooze does not take a decided reset back, and a main that ends in it is started again", () => {
+  const doomed = new Box(() => "crash").run(CONDEMNED_MS);
+  doomed.send({ kind: "snooze-asked", ms: 60_000, by: "root" });
+  assert.is(doomed.answer?.isDone, false);
+  const pets = doomed.pets.length;
+  doomed.run(10_000);
+  assert.is(doomed.pets.length, pets);
+
+  const box = new Box(healthy).run(60_000);
+  box.send({ kind: "snooze-asked", ms: 600_000, by: "root" });
+  box.main = () => "crash";
+  box.run(300_000);
+  assert.equal(box.reasons, []);
+  assert.ok(box.starts.length > 20);
+});
+
+test("a bite on purpose: the reason and the record first, then no pet any more; without a device it is refused", () => {
+  const box = new Box(healthy).run(60_000);
+  box.send({ kind: "stop-petting-asked", by: "root" });
+  assert.match(box.reasons.join(), /a test of the watchdog by root/);
+  assert.equal(box.records, ["watchdog test --stop-petting by root"]);
+  const pets = box.pets.length;
+  box.run(TIMEOUT_MS);
+  assert.is(box.pets.length, pets);
+  const without = new Box(healthy);
+  without.deviceTimeoutMs = undefined;
+  without.run(10_000).send({ kind: "stop-petting-asked", by: "root" });
+  assert.is(without.answer?.isDone, false);
+});
+
+test("a client is frozen on purpose only in a main that runs, on the record", () => {
+  const box = new Box(healthy).run(10_000);
+  box.send({ kind: "freeze-asked", client: "raft", by: "root" });
+  assert.equal(box.kinds.slice(-4), ["log", "record", "freeze", "answer"]);
+  const down = new Box(healthy);
+  down.send({ kind: "freeze-asked", client: "raft", by: "root" });
+  assert.is(down.answer?.isDone, false);
+});
+
+test("a box that rests pets the dog and does not start main, until its time is over or a person says so", () => {
+  for (const isAsked of [false, true]) {
+    const box = new Box(healthy);
+    box.state = initialState(box.now, { why: "3 resets", until: box.now + 900_000 });
+    box.run(600_000);
+    assert.equal(box.starts, []);
+    assert.ok(box.now - box.lastPet <= TIMEOUT_MS / 5);
+    if (isAsked) box.send({ kind: "resume-asked", by: "root" });
+    box.run(isAsked ? 1000 : 301_000);
+    assert.is(box.starts.length, 1);
+    assert.is(box.state.rest, undefined);
+  }
+});
+
+test("several devices are petted as often as the most impatient one wants", () => {
+  const box = new Box(healthy);
+  box.petWithinMs = 2000;
+  box.run(60_000);
+  assert.is(box.longestPetGap(), 400);
+});
+
+test("what status tells is the machine's own state", () => {
+  const box = new Box(healthy).run(60_000);
+  box.silent = ["disk"];
+  box.run(7000);
+  const words = { deviceName: "a double", lastEnd: "controlled stop" };
+  const status = statusOf(box.settings, box.state, words, box.now);
+  assert.is(status.main.state, "started");
+  assert.ok((status.main.clients.find((one) => one.client === "disk")?.ageMs ?? 0) >= 7000);
+  assert.is(status.device?.timeoutMs, TIMEOUT_MS);
+  assert.ok(JSON.stringify(status).length < 2048);
 });
 
 test.run();

@@ -27,13 +27,13 @@ test("a stopped main is killed and started again, and what its threads did is in
     process.kill(first, "SIGSTOP");
     await bed.running(2);
     assert.not.ok(isAlive(first));
-    assert.match(bed.log, /main hangs: no check-in for .*last check-ins .*thread \d+ \S+: T in /s);
+    assert.match(bed.log, /main hangs: the work thread is silent for .*last check-ins .*thread \d+ \S+: T in /s);
     assert.ok(bed.longestGapSince(since) < TIMEOUT_MS);
   }));
 
 test("a main that hangs after each restart starves the dog, and the reason is on the disk before", () =>
   withBed("hang", async (bed) => {
-    bed.start({ limits: { ...SHORT_LIMITS, firstCheckInMs: 800 } });
+    bed.start({ limits: { ...SHORT_LIMITS, handshakeMs: 800 } });
     await bed.until("the reset is decided", () => /restarts do not help/.test(bed.log));
     await bed.until("the hardware's time is over", () => performance.now() - (bed.pets.at(-1) ?? 0) > 2 * TIMEOUT_MS);
     assert.ok(bed.pets.length > 3);

@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { readConsoleLines } from "../../../src/parts/console-lines.ts";
 import { readPanelSetting } from "../../../src/parts/panel-setting.ts";
 import { readWatchdogConfig } from "../../../src/parts/watchdog-config.ts";
-import { parseCheckIn } from "../../../src/watchdog/check-in-line.ts";
+import { formatCheckIn, parseCheckIn, parseRequest } from "../../../src/watchdog/check-in-line.ts";
 import {
   describeLastEnd,
   formatResetReason,
@@ -17,22 +17,44 @@ import {
 const presumed: ResetReason = { reason: "presumed-watchdog", bootId: "a", at: "2026-01-02T03:04:05Z", detail: "why" };
 
 test("a check-in is taken only if all of it is sound", () => {
-  const good = { client: "main", pid: 7, coreAgeMs: 3, isStarted: false };
-  assert.equal(parseCheckIn(JSON.stringify(good)), { pid: 7, coreAgeMs: 3, isStarted: false });
+  const good = { client: "main", pid: 7, phase: "starting", progress: 3, returned: { work: 5, raft: 6 } };
+  const report = { pid: 7, phase: "starting", progress: 3, tokens: { work: 5, raft: 6 } } as const;
+  assert.equal(parseCheckIn(JSON.stringify(good)), report);
+  assert.equal(parseCheckIn(formatCheckIn(report)), report);
   for (const wrong of [
     { ...good, client: "console" },
     { ...good, pid: "7" },
     { ...good, pid: 1.5 },
     { ...good, pid: 1 },
-    { ...good, coreAgeMs: -1 },
-    { ...good, coreAgeMs: null },
-    { ...good, isStarted: 1 },
+    { ...good, phase: "asleep" },
+    { ...good, progress: -1 },
+    { ...good, returned: null },
+    { ...good, returned: { work: "5" } },
+    { ...good, returned: { other: 5 } },
     [],
     null,
     7,
   ])
     assert.is(parseCheckIn(JSON.stringify(wrong)), undefined, JSON.stringify(wrong));
   for (const text of ["", "{", "main"]) assert.is(parseCheckIn(text), undefined);
+});
+
+test("a request is taken only if all of it is sound, and who asks is kept short and printable", () => {
+  assert.equal(parseRequest('{"ask":"status"}'), { kind: "status" });
+  assert.equal(parseRequest('{"ask":"snooze","seconds":60,"by":"root\\n"}'), {
+    kind: "snooze",
+    seconds: 60,
+    by: "root?",
+  });
+  assert.equal(parseRequest('{"ask":"freeze","client":"raft"}'), { kind: "freeze", client: "raft", by: "somebody" });
+  for (const wrong of [
+    { ask: "snooze" },
+    { ask: "snooze", seconds: 0 },
+    { ask: "snooze", seconds: 1e99 },
+    { ask: "freeze", client: "api" },
+    { ask: "disarm" },
+  ])
+    assert.is(parseRequest(JSON.stringify(wrong)), undefined, JSON.stringify(wrong));
 });
 
 test("a reset reason is read back; a torn one is none", () => {
@@ -67,17 +89,22 @@ test("the device is found in a sound configuration, in a broken one, and nowhere
   };
   const device = "/dev/watchdog0";
   const section = `WATCHDOG = [ DEVICE = "${device}", TIMEOUT = 12 ]\n`;
-  const sound = { device, timeoutMs: 12_000, isBroken: false };
+  const sound = { device, timeoutMs: 12_000, gpio: undefined, isBroken: false };
   assert.equal(read("", section), sound);
   assert.equal(read("NONSENSE = 1\n", section), { ...sound, isBroken: true });
   assert.equal(read("", `${section}OTHER = [ A = \n`), { ...sound, isBroken: true });
   assert.equal(read("", `WATCHDOG = [\n  TIMEOUT = 3,\n  DEVICE = ${device} ]\n`), {
-    ...{ device, timeoutMs: 30_000, isBroken: true },
+    ...{ device, timeoutMs: 20_000, gpio: undefined, isBroken: true },
   });
-  assert.equal(read("X", `# ${section}`), { device: undefined, timeoutMs: 30_000, isBroken: true });
+  assert.equal(read("X", `# ${section}`), { device: undefined, timeoutMs: 20_000, gpio: undefined, isBroken: true });
   assert.is(read("", "").device, undefined);
   rmSync(directory, { recursive: true });
-  assert.equal(readWatchdogConfig(oned, box), { device: undefined, timeoutMs: 30_000, isBroken: false });
+  assert.equal(readWatchdogConfig(oned, box), {
+    device: undefined,
+    timeoutMs: 20_000,
+    gpio: undefined,
+    isBroken: false,
+  });
 });
 
 test("consoles and the panel are found in a sound configuration and in a broken one: the console is what mends it", () => {

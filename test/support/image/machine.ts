@@ -1,0 +1,139 @@
+/** A box in an emulator, from an image: its serial line is a script's, its plug can be pulled. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { command } from "../../../appliance/command.ts";
+import { type Disk, emulator, USER_NETWORK, type Watchdog } from "../../../appliance/emulator.ts";
+import { PATIENCE } from "../patience.ts";
+
+/** From power-on to a box that is healthy, on a quiet machine without hardware virtualisation. */
+export const BOOT_MS = 90_000;
+const CONNECT_MS = 10_000;
+const TOLD_CHARACTERS = 4000;
+
+export interface MachineOptions {
+  readonly disk?: Disk;
+  readonly isUefi?: boolean;
+  readonly watchdog?: Watchdog;
+}
+
+export class Machine {
+  readonly #directory = mkdtempSync(join(tmpdir(), "ringfence-image-"));
+  readonly #options: MachineOptions;
+  #child: ReturnType<typeof Bun.spawn> | undefined;
+  #line: Socket | undefined;
+  /** All that came over the serial line since the machine was made. */
+  text = "";
+
+  private constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  /** A machine with a disk of its own over `image`, which stays as it is; off. */
+  static async of(image: string, options: MachineOptions = {}): Promise<Machine> {
+    const machine = new Machine(options);
+    await command(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", machine.disk]);
+    return machine;
+  }
+
+  get disk(): string {
+    return join(this.#directory, "disk.qcow2");
+  }
+
+  get #monitor(): string {
+    return join(this.#directory, "monitor");
+  }
+
+  /** One command of QEMU's own (QMP): `stop` freezes the machine, `system_reset` presses its button. */
+  async monitor(command: string): Promise<void> {
+    const socket = await opened(this.#monitor);
+    if (socket === undefined) throw new Error("The emulator's monitor does not answer");
+    try {
+      let text = "";
+      socket.setEncoding("utf8");
+      socket.on("data", (more) => {
+        text += more;
+      });
+      socket.write(`{"execute":"qmp_capabilities"}\n{"execute":${JSON.stringify(command)}}\n`);
+      const end = performance.now() + CONNECT_MS * PATIENCE;
+      while (text.split('"return"').length < 3) {
+        if (text.includes('"error"') || performance.now() > end)
+          throw new Error(`The emulator does not do "${command}": ${text}`);
+        await Bun.sleep(50);
+      }
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  async powerOn(): Promise<void> {
+    const socket = join(this.#directory, "serial");
+    const { disk = "virtio", isUefi = false, watchdog } = this.#options;
+    const words = emulator({ image: this.disk, format: "qcow2", disk, isUefi, watchdog });
+    const lines = ["-serial", `unix:${socket},server=on,wait=on`, "-qmp", `unix:${this.#monitor},server=on,wait=off`];
+    // The least of the machine: what else runs there has its own time limits.
+    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...USER_NETWORK, ...lines], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    const end = performance.now() + CONNECT_MS * PATIENCE;
+    while (this.#line === undefined) {
+      this.#line = await opened(socket);
+      if (this.#line === undefined && performance.now() > end) throw new Error("The emulator does not open its line");
+      if (this.#line === undefined) await Bun.sleep(50);
+    }
+    this.#line.setEncoding("latin1");
+    this.#line.on("data", (text) => {
+      this.text += text;
+    });
+    this.#line.on("error", () => undefined);
+  }
+
+  /** The plug: what the machine has not written is lost. */
+  async powerCut(): Promise<void> {
+    this.#line?.destroy();
+    this.#line = undefined;
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+    this.#child = undefined;
+  }
+
+  /** As at a keyboard. */
+  type(text: string): void {
+    this.#line?.write(text);
+  }
+
+  /** Waits until what came since `from` matches; where the match ends. */
+  async expect(pattern: RegExp, withinMs: number, from = 0): Promise<number> {
+    const end = performance.now() + withinMs * PATIENCE;
+    for (;;) {
+      const match = pattern.exec(this.text.slice(from));
+      if (match !== null) return from + match.index + match[0].length;
+      if (performance.now() > end) {
+        const last = this.text.slice(from).slice(-TOLD_CHARACTERS);
+        throw new Error(`Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${pattern}; the line said:\n${last}`);
+      }
+      await Bun.sleep(50);
+    }
+  }
+
+  /** Types a line and waits for its answer; where the answer ends. */
+  async say(line: string, answer: RegExp, withinMs = 20_000): Promise<number> {
+    const from = this.text.length;
+    this.type(`${line}\r`);
+    return this.expect(answer, withinMs, from);
+  }
+
+  async remove(): Promise<void> {
+    await this.powerCut();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function opened(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", () => resolve(undefined));
+  });
+}
