@@ -24,6 +24,8 @@ export async function buildInitramfs(directory: string, file: string, sources: I
   for (const name of ["bin", "dev", "proc", "sys", "run", "root", "usr/lib", "usr/lib64"])
     mkdirSync(`${directory}/${name}`, { recursive: true });
   for (const name of ["lib", "lib64"]) symlinkSync(`usr/${name}`, `${directory}/${name}`);
+  // The kernel asks /sbin/modprobe.
+  symlinkSync("bin", `${directory}/sbin`);
   cpSync(`${pool}/bin/busybox`, `${directory}/bin/busybox`);
   cpSync(`${pool}/sbin/dmsetup`, `${directory}/bin/dmsetup`, { dereference: true });
   for (const name of busyboxApplets(`${directory}/bin/busybox`)) {

@@ -18,7 +18,7 @@ const BOOT_MODULES: readonly RegExp[] = [
 const ROOT_MODULES: readonly RegExp[] = [
   ...BOOT_MODULES,
   // Network cards of mini-PCs and small servers, and USB ones.
-  /^(virtio_net|e1000|e1000e|igb|igc|ixgbe|i40e|ice|r8169|realtek|tg3|bnx2|atlantic|alx|atl1c|atl1e|sky2|forcedeth|8139too|8139cp|vmxnet3|ena|mlx4_en|mlx5_core)$/,
+  /^(virtio_net|e1000|e1000e|igb|igc|ixgbe|r8169|realtek|tg3|bnx2|atlantic|alx|atl1c|atl1e|sky2|forcedeth|8139too|8139cp|vmxnet3|ena)$/,
   /^(r8152|ax88179_178a|asix|cdc_ether|cdc_ncm|rndis_host|smsc95xx|lan78xx)$/,
   /^(bonding|8021q|bridge|dummy|macvlan|veth|tcp_diag|udp_diag|inet_diag|af_packet_diag|unix_diag)$/,
   /^(nf_|nft_|nfnetlink)/,

@@ -5,7 +5,8 @@ import packageJson from "../package.json";
 import { CodedError, errorChain } from "../src/base/error.ts";
 import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { buildImage } from "./build.ts";
-import { DISKS, emulator } from "./emulator.ts";
+import { DISKS, emulator, USER_NETWORK, WATCHDOGS } from "./emulator.ts";
+import { flash } from "./flash.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "..");
 const EXIT_USAGE = 2;
@@ -15,20 +16,23 @@ const USAGE = `usage: ./scripts/image COMMAND
   build [--arch x86_64] [--key FILE] [--out DIRECTORY]
                       a disk image, an update bundle and lists of what is in them, in out/;
                       without --key signed by the TEST key that everybody knows
-  run [--disk ${DISKS.join("|")}] [--firmware bios|uefi] [--memory MB]
-                      boots the image that was built, in an emulator, on this terminal; what the box writes is
-                      thrown away. Ctrl-A X ends it
+  run [--uefi] [--disk ${DISKS.join("|")}] [--watchdog ${WATCHDOGS.join("|")}] [--memory MIB] [--image FILE]
+                      boots it in QEMU on this terminal; Ctrl-A X ends it, and nothing is kept
+  flash DEVICE [--fixed-disk] [--image FILE]
+                      writes it to a disk or stick, and reads it back
 `;
 
 async function main(): Promise<void> {
   const [name = "", ...words] = process.argv.slice(2);
   if (name === "build") await build(words);
-  else if (name === "run") await runImage(words);
+  else if (name === "run") await run(words);
+  else if (name === "flash") await flashDevice(words);
   else usage(name === "" || name === "--help" || name === "-h" ? undefined : `There is no command "${name}"`);
 }
 
 async function build(words: readonly string[]): Promise<void> {
-  const { options } = read(words, ["arch", "key", "out"]);
+  const { options, rest } = read(words, ["arch", "key", "out"]);
+  if (rest.length > 0) usage(`Cannot understand "${rest.join(" ")}"`);
   const startedAt = performance.now();
   const key = options.get("key");
   const built = await buildImage({
@@ -45,29 +49,31 @@ async function build(words: readonly string[]): Promise<void> {
   console.error(`built in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
 }
 
-/** The box's serial line is this terminal. */
-async function runImage(words: readonly string[]): Promise<void> {
-  const { options } = read(words, ["disk", "firmware", "memory"]);
-  const [disk, firmware, memory] = [
-    options.get("disk") ?? "virtio",
-    options.get("firmware") ?? "bios",
-    options.get("memory") ?? "256",
-  ];
-  const known = DISKS.find((one) => one === disk);
-  if (known === undefined) return usage(`Cannot run with disk "${disk}": there is ${DISKS.join(", ")}`);
-  if (firmware !== "bios" && firmware !== "uefi") return usage(`Cannot run with firmware "${firmware}": bios or uefi`);
-  if (!/^\d{2,5}$/.test(memory)) return usage(`Cannot run with "${memory}" MB of memory`);
-  const machine = {
-    image: builtImage(),
-    format: "raw",
-    disk: known,
-    isUefi: firmware === "uefi",
-    memoryMb: Number(memory),
-  } as const;
-  const child = Bun.spawn([...emulator(machine), "-snapshot", "-nographic"], {
+async function run(words: readonly string[]): Promise<void> {
+  const { options, rest } = read(words, ["disk", "watchdog", "memory", "image"], ["uefi"]);
+  const disk = DISKS.find((kind) => kind === (options.get("disk") ?? "virtio"));
+  const watchdog = WATCHDOGS.find((kind) => kind === options.get("watchdog"));
+  const memoryMib = Number(options.get("memory") ?? 0);
+  if (disk === undefined || rest.length > 0) usage(`Cannot understand "${words.join(" ")}"`);
+  if (watchdog === undefined && options.has("watchdog")) usage(`There is no watchdog "${options.get("watchdog")}"`);
+  if (!Number.isInteger(memoryMib) || memoryMib < 0) usage("--memory is a number of MiB");
+  const machine = emulator({
+    ...{ image: builtImage(options.get("image")), format: "raw", disk, isUefi: options.has("uefi"), watchdog },
+    ...(memoryMib === 0 ? {} : { memoryMib }),
+  });
+  const child = Bun.spawn([...machine, ...USER_NETWORK, "-snapshot", "-serial", "mon:stdio"], {
     stdio: ["inherit", "inherit", "inherit"],
   });
+  // Ctrl-C is the box's: QEMU hands it on.
+  process.on("SIGINT", () => undefined);
   process.exitCode = await child.exited;
+}
+
+async function flashDevice(words: readonly string[]): Promise<void> {
+  const { options, rest } = read(words, ["image"], ["fixed-disk"]);
+  const [device, ...more] = rest;
+  if (device === undefined || more.length > 0) usage("flash takes one device, as /dev/sdb");
+  await flash(builtImage(options.get("image")), device, options.has("fixed-disk"));
 }
 
 function architecture(name = "x86_64"): Architecture {
@@ -80,28 +86,32 @@ function architecture(name = "x86_64"): Architecture {
   );
 }
 
-/** The image that `build` has made. */
-function builtImage(): string {
-  const image = `${REPOSITORY}/out/ringfence-${packageJson.version}-x86_64.img`;
-  if (!existsSync(image))
-    throw new CodedError("image", `There is no image yet: ./scripts/image build makes "${image}"`);
-  return image;
+/** The image that was named, or the one that `build` has made. */
+function builtImage(named: string | undefined): string {
+  const image = resolve(named ?? `${REPOSITORY}/out/ringfence-${packageJson.version}-x86_64.img`);
+  if (existsSync(image)) return image;
+  const hint = named === undefined ? ": ./scripts/image build makes it" : "";
+  throw new CodedError("image", `There is no image "${image}"${hint}`);
 }
 
-/** Options that are known, each with a value, and other words. */
-function read(words: readonly string[], known: readonly string[]): { options: Map<string, string>; rest: string[] } {
+/** Options with a value, options without one, and other words. */
+function read(
+  words: readonly string[],
+  valued: readonly string[],
+  flags: readonly string[] = [],
+): { options: ReadonlyMap<string, string>; rest: readonly string[] } {
   const options = new Map<string, string>();
   const rest: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? "";
-    if (!word.startsWith("--")) {
-      rest.push(word);
-      continue;
-    }
     const name = word.slice(2);
-    const value = words[++at];
-    if (!known.includes(name) || value === undefined) usage(`Cannot understand "${word}"`);
-    else options.set(name, value);
+    if (!word.startsWith("--")) rest.push(word);
+    else if (flags.includes(name)) options.set(name, "");
+    else {
+      const value = words[++at];
+      if (!valued.includes(name) || value === undefined) usage(`Cannot understand "${word}"`);
+      options.set(name, value);
+    }
   }
   return { options, rest };
 }
