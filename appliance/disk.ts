@@ -17,22 +17,10 @@ import type { Architecture } from "./architecture.ts";
 import { command } from "./command.ts";
 import { derived, derivedUuid } from "./digest.ts";
 import { buildBootLoader, GRUB_DIRECTORY } from "./grub.ts";
+import { DISK_BYTES, PARTITIONS, partitionOffset, partitionSize } from "./partitions.ts";
 import type { SlotContent } from "./slot.ts";
 
 const SECTOR_BYTES = 512;
-const MIB = 1024 * 1024;
-
-/** GPT's partitions in their order, MiB. The data partition is small here: a box grows it to its disk's end. */
-const PARTITIONS = [
-  { name: "ringfence-bios", mib: 1, type: "21686148-6449-6E6F-744E-656564454649" },
-  { name: "ringfence-esp", mib: 32, type: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B" },
-  { name: "ringfence-a", mib: 96, type: "0FC63DAF-8483-4772-8E79-3D69D8477DE4" },
-  { name: "ringfence-b", mib: 96, type: "0FC63DAF-8483-4772-8E79-3D69D8477DE4" },
-  { name: "ringfence-data", mib: 64, type: "0FC63DAF-8483-4772-8E79-3D69D8477DE4" },
-] as const;
-/** The first partition begins here: every disk's blocks are aligned to it. */
-const FIRST_MIB = 1;
-
 /** Both slots hold the image: a disk that loses a block of one on its first day boots the other. */
 const FIRST_ENV: GrubEnv = {
   generation: 1,
@@ -56,14 +44,13 @@ export async function buildDisk(file: string, sources: DiskSources): Promise<voi
   const { build: commit, builtAt } = slot.release;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
-  const at = partitionOffsets();
-  if (slot.content.length + FOOTER_BYTES > sizeOf("ringfence-a"))
+  if (slot.content.length + FOOTER_BYTES > partitionSize("ringfence-a"))
     throw new CodedError("budget", `The slot's ${slot.content.length} bytes do not fit its partition`);
   const esp = `${work}/esp`;
   const loader = await buildBootLoader(sources.architecture, {
     ...sources,
     esp,
-    biosAt: at("ringfence-bios") / SECTOR_BYTES,
+    biosAt: partitionOffset("ringfence-bios") / SECTOR_BYTES,
   });
   const env = formatGrubEnv(FIRST_ENV);
   for (const name of ["env1", "env2"]) writeFileSync(`${esp}/${GRUB_DIRECTORY}/${name}`, env);
@@ -71,56 +58,37 @@ export async function buildDisk(file: string, sources: DiskSources): Promise<voi
   await makeData(`${work}/data.img`, commit, builtAt);
 
   rmSync(file, { force: true });
-  const total = (FIRST_MIB + PARTITIONS.reduce((sum, { mib }) => sum + mib, 0) + 1) * MIB;
   const disk = openSync(file, "wx");
   try {
-    ftruncateSync(disk, total);
+    ftruncateSync(disk, DISK_BYTES);
     await command(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", file], { stdin: partitionTable(commit) });
     const write = (bytes: Uint8Array, offset: number): void => writeSparse(disk, bytes, offset);
     if (loader.bootCode !== undefined) write(loader.bootCode, 0);
     if (loader.biosCore !== undefined) {
-      if (loader.biosCore.length > sizeOf("ringfence-bios"))
+      if (loader.biosCore.length > partitionSize("ringfence-bios"))
         throw new CodedError("grub", `GRUB's ${loader.biosCore.length} bytes do not fit the BIOS boot partition`);
-      write(loader.biosCore, at("ringfence-bios"));
+      write(loader.biosCore, partitionOffset("ringfence-bios"));
     }
-    write(readFileSync(`${work}/esp.img`), at("ringfence-esp"));
+    write(readFileSync(`${work}/esp.img`), partitionOffset("ringfence-esp"));
     for (const name of ["ringfence-a", "ringfence-b"] as const) {
-      write(slot.content, at(name));
-      write(slot.footer, at(name) + sizeOf(name) - FOOTER_BYTES);
+      write(slot.content, partitionOffset(name));
+      write(slot.footer, partitionOffset(name) + partitionSize(name) - FOOTER_BYTES);
     }
-    write(readFileSync(`${work}/data.img`), at("ringfence-data"));
+    write(readFileSync(`${work}/data.img`), partitionOffset("ringfence-data"));
   } finally {
     closeSync(disk);
   }
 }
 
-type PartitionName = (typeof PARTITIONS)[number]["name"];
-
-function sizeOf(name: PartitionName): number {
-  return (PARTITIONS.find((one) => one.name === name)?.mib ?? 0) * MIB;
-}
-
-/** Where each begins, bytes. */
-export function partitionOffsets(): (name: PartitionName) => number {
-  return (name) => {
-    const before = PARTITIONS.slice(
-      0,
-      PARTITIONS.findIndex((one) => one.name === name),
-    );
-    return (FIRST_MIB + before.reduce((sum, { mib }) => sum + mib, 0)) * MIB;
-  };
-}
-
 /** As sfdisk reads it. */
 function partitionTable(commit: string): string {
-  const at = partitionOffsets();
   return [
     "label: gpt",
     `label-id: ${derivedUuid(commit, "disk")}`,
     "unit: sectors",
     ...PARTITIONS.map(
       ({ name, type }) =>
-        `start=${at(name) / SECTOR_BYTES}, size=${sizeOf(name) / SECTOR_BYTES}, type=${type}, uuid=${derivedUuid(commit, name)}, name=${name}`,
+        `start=${partitionOffset(name) / SECTOR_BYTES}, size=${partitionSize(name) / SECTOR_BYTES}, type=${type}, uuid=${derivedUuid(commit, name)}, name=${name}`,
     ),
     "",
   ].join("\n");
@@ -129,7 +97,7 @@ function partitionTable(commit: string): string {
 async function makeEsp(file: string, directory: string, commit: string, timeSeconds: number): Promise<void> {
   const id = derived(commit, "esp").toString("hex", 0, 4);
   const environment = { SOURCE_DATE_EPOCH: String(timeSeconds) };
-  const kib = String(sizeOf("ringfence-esp") / 1024);
+  const kib = String(partitionSize("ringfence-esp") / 1024);
   // FAT16: 32 MiB are too few clusters for FAT32, and firmware reads both.
   await command(["mkfs.fat", "--invariant", "-F", "16", "-i", id, "-n", "RINGFENCE", "-C", file, kib], { environment });
   setTimes(directory, timeSeconds);
@@ -146,7 +114,7 @@ async function makeData(file: string, commit: string, timeSeconds: number): Prom
   await command(
     [
       ...["mkfs.ext4", "-q", "-F", "-L", "ringfence", "-U", uuid, "-E", `hash_seed=${uuid},lazy_itable_init=0`],
-      ...["-O", "64bit,metadata_csum", "-J", "size=8", "-m", "1", file, `${sizeOf("ringfence-data") / 1024}k`],
+      ...["-O", "64bit,metadata_csum", "-J", "size=8", "-m", "1", file, `${partitionSize("ringfence-data") / 1024}k`],
     ],
     { environment: { E2FSPROGS_FAKE_TIME: String(timeSeconds) } },
   );

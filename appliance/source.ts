@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import packageJson from "../package.json";
 import { FEATURE_LEVEL } from "../src/parts/feature-level.ts";
 import type { Architecture } from "./architecture.ts";
@@ -8,6 +9,19 @@ import type { Description } from "./slot.ts";
 /** The smallest feature level that this build still runs with: all formats so far are read. */
 const FEATURE_LEVEL_MIN = 1;
 
+/** What of a checkout goes into an image. */
+const SOURCES = ["src", "appliance", "rootfs", "package.json", "package-lock.json"];
+
+/** One word for all that an image is built from, with what is not committed. */
+export async function sourceDigest(repository: string): Promise<string> {
+  const git = (...words: string[]): Promise<string> => command(["git", "-C", repository, ...words]);
+  const hash = createHash("sha256");
+  hash.update(await git("rev-parse", "HEAD")).update(await git("diff", "--binary", "HEAD", "--", ...SOURCES));
+  const added = (await git("ls-files", "--others", "--exclude-standard", "--", ...SOURCES)).split("\n").filter(Boolean);
+  for (const path of added) hash.update(path).update(await Bun.file(`${repository}/${path}`).bytes());
+  return hash.digest("hex");
+}
+
 /** What the checkout says: its commit decides every time and uuid. With changes that are not committed it says so. */
 export async function describeSource(
   repository: string,
@@ -16,16 +30,7 @@ export async function describeSource(
 ): Promise<Description> {
   const git = (...words: string[]): Promise<string> => command(["git", "-C", repository, ...words]);
   const commit = (await git("rev-parse", "HEAD")).trim();
-  const changes = await git(
-    "status",
-    "--porcelain",
-    "--",
-    "src",
-    "appliance",
-    "rootfs",
-    "package.json",
-    "package-lock.json",
-  );
+  const changes = await git("status", "--porcelain", "--", ...SOURCES);
   return {
     version: packageJson.version,
     build: changes === "" ? commit : `${commit}-changed`,

@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { command } from "../../../appliance/command.ts";
 import { type Disk, emulator, USER_NETWORK, type Watchdog } from "../../../appliance/emulator.ts";
 import { PATIENCE } from "../patience.ts";
+import { copyDisk, putFiles, wipe } from "./disk-file.ts";
+import { type MachineEvent, Monitor } from "./monitor.ts";
 
 /** From power-on to a box that is healthy, on a quiet machine without hardware virtualisation. */
 export const BOOT_MS = 90_000;
@@ -16,6 +17,8 @@ export interface MachineOptions {
   readonly disk?: Disk;
   readonly isUefi?: boolean;
   readonly watchdog?: Watchdog;
+  /** What an installer left on the data partition, path (as `etc/box.conf`) → text. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 export class Machine {
@@ -23,6 +26,7 @@ export class Machine {
   readonly #options: MachineOptions;
   #child: ReturnType<typeof Bun.spawn> | undefined;
   #line: Socket | undefined;
+  #monitor: Monitor | undefined;
   /** All that came over the serial line since the machine was made. */
   text = "";
 
@@ -33,45 +37,58 @@ export class Machine {
   /** A machine with a disk of its own over `image`, which stays as it is; off. */
   static async of(image: string, options: MachineOptions = {}): Promise<Machine> {
     const machine = new Machine(options);
-    await command(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", machine.disk]);
+    await copyDisk(image, machine.disk);
+    if (options.files !== undefined) await putFiles(machine.disk, options.files);
     return machine;
   }
 
   get disk(): string {
-    return join(this.#directory, "disk.qcow2");
+    return join(this.#directory, "disk.img");
   }
 
-  get #monitor(): string {
+  /** As a disk does that has forgotten the beginning of its last partition. */
+  damageData(): void {
+    wipe(this.disk, "ringfence-data");
+  }
+
+  get #monitorPath(): string {
     return join(this.#directory, "monitor");
   }
 
-  /** One command of QEMU's own (QMP): `stop` freezes the machine, `system_reset` presses its button. */
-  async monitor(command: string): Promise<void> {
-    const socket = await opened(this.#monitor);
-    if (socket === undefined) throw new Error("The emulator's monitor does not answer");
-    try {
-      let text = "";
-      socket.setEncoding("utf8");
-      socket.on("data", (more) => {
-        text += more;
-      });
-      socket.write(`{"execute":"qmp_capabilities"}\n{"execute":${JSON.stringify(command)}}\n`);
-      const end = performance.now() + CONNECT_MS * PATIENCE;
-      while (text.split('"return"').length < 3) {
-        if (text.includes('"error"') || performance.now() > end)
-          throw new Error(`The emulator does not do "${command}": ${text}`);
-        await Bun.sleep(50);
-      }
-    } finally {
-      socket.destroy();
+  /** Presses the reset button. */
+  async reset(): Promise<void> {
+    await this.#monitor?.command("system_reset");
+  }
+
+  /** What has happened to the machine since it was switched on. */
+  get events(): readonly MachineEvent[] {
+    return this.#monitor?.events ?? [];
+  }
+
+  /** Waits for the next event of this name after `since` (performance.now()). */
+  async event(name: string, since: number, withinMs: number): Promise<MachineEvent> {
+    const end = performance.now() + withinMs * PATIENCE;
+    for (;;) {
+      const found = this.events.find((event) => event.name === name && event.at > since);
+      if (found !== undefined) return found;
+      if (performance.now() > end)
+        throw new Error(
+          `Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${name}; the line said:\n${this.#last(0)}`,
+        );
+      await Bun.sleep(50);
     }
   }
 
   async powerOn(): Promise<void> {
     const socket = join(this.#directory, "serial");
     const { disk = "virtio", isUefi = false, watchdog } = this.#options;
-    const words = emulator({ image: this.disk, format: "qcow2", disk, isUefi, watchdog });
-    const lines = ["-serial", `unix:${socket},server=on,wait=on`, "-qmp", `unix:${this.#monitor},server=on,wait=off`];
+    const words = emulator({ image: this.disk, format: "raw", disk, isUefi, watchdog });
+    const lines = [
+      "-serial",
+      `unix:${socket},server=on,wait=on`,
+      "-qmp",
+      `unix:${this.#monitorPath},server=on,wait=off`,
+    ];
     // The least of the machine: what else runs there has its own time limits.
     this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...USER_NETWORK, ...lines], {
       stdio: ["ignore", "ignore", "inherit"],
@@ -87,12 +104,16 @@ export class Machine {
       this.text += text;
     });
     this.#line.on("error", () => undefined);
+    this.#monitor = new Monitor(this.#monitorPath);
+    await this.#monitor.command("qmp_capabilities");
   }
 
   /** The plug: what the machine has not written is lost. */
   async powerCut(): Promise<void> {
     this.#line?.destroy();
     this.#line = undefined;
+    this.#monitor?.close();
+    this.#monitor = undefined;
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;
     this.#child = undefined;
@@ -110,8 +131,9 @@ export class Machine {
       const match = pattern.exec(this.text.slice(from));
       if (match !== null) return from + match.index + match[0].length;
       if (performance.now() > end) {
-        const last = this.text.slice(from).slice(-TOLD_CHARACTERS);
-        throw new Error(`Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${pattern}; the line said:\n${last}`);
+        throw new Error(
+          `Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${pattern}; the line said:\n${this.#last(from)}`,
+        );
       }
       await Bun.sleep(50);
     }
@@ -122,6 +144,10 @@ export class Machine {
     const from = this.text.length;
     this.type(`${line}\r`);
     return this.expect(answer, withinMs, from);
+  }
+
+  #last(from: number): string {
+    return this.text.slice(from).slice(-TOLD_CHARACTERS);
   }
 
   async remove(): Promise<void> {

@@ -1,0 +1,43 @@
+/** A box from an image as a person has it: a cluster of its own, and a console password that is known. */
+import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
+
+export const PASSWORD = "correct horse";
+const ARGON = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
+/** As rootfs/usr/lib/ringfence/box.conf, with a cluster that this box founds. */
+const BOX_CONF = `SERVER_ID = -1
+CONSOLE = [ DEVICE = "ttyS0", BAUD = 115200 ]
+WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
+`;
+
+/** The line that a boot ends with. */
+export const HEALTHY = /slot ([AB]) try (\d).*: healthy in (\d+) s/;
+/** What the boot loader says. */
+export const LOADER = /ringfence: slot ([AB]), try (\d)/;
+
+/** A box that is off. */
+export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
+  const files = {
+    "etc/box.conf": BOX_CONF,
+    "lib/console-password": `${await Bun.password.hash(PASSWORD, ARGON)}\n`,
+    ...options.files,
+  };
+  return Machine.of(image, { ...options, files });
+}
+
+/** Waits for the line of a boot that went well; where it ends, and what it says. */
+export async function healthy(
+  box: Machine,
+  from = 0,
+): Promise<{ readonly slot: string; readonly seconds: number; readonly end: number }> {
+  const end = await box.expect(HEALTHY, BOOT_MS, from);
+  const [, slot = "", , seconds] = HEALTHY.exec(box.text.slice(from)) ?? [];
+  return { slot, seconds: Number(seconds), end };
+}
+
+/** Opens a root shell on the serial line: password, the box's name, and a shell that answers. */
+export async function openShell(box: Machine): Promise<void> {
+  await box.say("", /ringfence> $/);
+  await box.say("shell", /Password: $/);
+  await box.say(PASSWORD, /name[^\n]*: $/);
+  await box.say("ringfence", /# $/);
+}

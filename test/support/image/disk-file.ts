@@ -1,0 +1,53 @@
+/** A machine's disk as a file of its own: what an installer or a bad day would do to it, while it is off. */
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { command } from "../../../appliance/command.ts";
+import { type PartitionName, partitionOffset, partitionSize } from "../../../appliance/partitions.ts";
+import type { Slot } from "../../../src/box/grub-env.ts";
+
+/** Copies the image; what is empty stays a hole. */
+export async function copyDisk(image: string, disk: string): Promise<void> {
+  await command(["cp", "--sparse=always", "--reflink=auto", image, disk]);
+}
+
+/** Puts files onto the data partition, path (as `etc/box.conf`) → text, without mounting it. */
+export async function putFiles(disk: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "ringfence-files-"));
+  try {
+    const commands = Object.entries(files).flatMap(([path, text], index) => {
+      writeFileSync(`${directory}/${index}`, text);
+      return [`mkdir ${dirname(path)}`, `write ${directory}/${index} ${path}`, `set_inode_field ${path} mode 0100600`];
+    });
+    writeFileSync(`${directory}/commands`, `${commands.join("\n")}\n`);
+    // A directory may be there already: debugfs says so and goes on.
+    await command([
+      "debugfs",
+      "-w",
+      "-f",
+      `${directory}/commands`,
+      `${disk}?offset=${partitionOffset("ringfence-data")}`,
+    ]);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Overwrites `length` bytes of a slot from `from` on, as a failing disk would. */
+export function damageSlot(disk: string, slot: Slot, from: number, length: number): void {
+  overwrite(disk, partitionOffset(slot === "A" ? "ringfence-a" : "ringfence-b") + from, length);
+}
+
+/** Nothing of what a partition held is found again. */
+export function wipe(disk: string, name: PartitionName): void {
+  overwrite(disk, partitionOffset(name), partitionSize(name));
+}
+
+function overwrite(disk: string, at: number, length: number): void {
+  const file = openSync(disk, "r+");
+  try {
+    writeSync(file, Buffer.alloc(length, 0x5a), 0, length, at);
+  } finally {
+    closeSync(file);
+  }
+}
