@@ -15,8 +15,8 @@ test("BIOS, virtio: the box comes up healthy and its recovery console answers on
     assert.is(slot, "A");
     await box.expect(/TEST key/, 1000);
     await box.say("", /slot +A: [\s\S]*ringfence> $/);
-    await box.say("help", /shell[\s\S]*(more|ringfence>)/);
-    await box.say("", /ringfence> $/);
+    await box.say("help", /more lines: Enter, or q to stop -- $/);
+    await box.say("", /shell[\s\S]*ringfence> $/);
     await openShell(box);
     // The root cannot be written, what has to be kept lies on the data partition, and the data grew to the disk's end.
     await box.say("touch /usr/x", /Read-only file system[\s\S]*# $/);

@@ -101,7 +101,8 @@ export class Machine {
     }
     this.#line.setEncoding("latin1");
     this.#line.on("data", (text) => {
-      this.text += text;
+      // ash asks a terminal where its cursor is, right behind its prompt: nobody here has one.
+      this.text = (this.text + text).replaceAll("\u001b[6n", "");
     });
     this.#line.on("error", () => undefined);
     this.#monitor = new Monitor(this.#monitorPath);
