@@ -32,7 +32,7 @@ const suites: Record<string, (words: string[]) => Promise<Tally>> = {
   rack: (words) => files("test/rack/**/*.test.ts", 1, words),
   image: (words) => files("test/image/**/*.test.ts", 1, words),
 };
-/** What CI runs. Images have no builder yet (they come with the appliance issue). */
+/** What CI runs. Images take ten minutes and an emulator, and are tried by hand or with `all`. */
 const CI = ["check", "unit", "scenario", "sim", "mutants", "rack"];
 
 const [word = "ci", ...words] = process.argv.slice(2);

@@ -15,6 +15,7 @@ import {
   step,
 } from "../../../src/store/room/policy.ts";
 import { RESERVE_FILE, Room } from "../../../src/store/room/room.ts";
+import { PATIENCE } from "../../support/patience.ts";
 
 const MIB = 1024 * 1024;
 const WITH_RESERVE: RoomState = { level: "enough", hasReserve: true };
@@ -82,7 +83,7 @@ test("whatever happens, a full box has no reserve and a box with room gets one",
 });
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 20_000 * PATIENCE;
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
     await Bun.sleep(5);
