@@ -15,7 +15,7 @@ export const HEALTHY = /slot ([AB]) try (\d).*: healthy in (\d+) s/;
 export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 
 /** The shell asks the terminal where its cursor is; nobody answers here. */
-const SHELL_PROMPT = /# (?:\u001b\[6n)?$/;
+const SHELL_PROMPT = new RegExp(`# (?:${String.fromCharCode(27)}\\[6n)?$`);
 
 /** A box that is off. */
 export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
