@@ -1,15 +1,19 @@
 /** `./scripts/image`: builds an image, boots it in an emulator, writes it to a disk. */
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import packageJson from "../package.json";
 import { CodedError, errorChain } from "../src/base/error.ts";
 import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { buildImage } from "./build.ts";
+import { command } from "./command.ts";
 import { DISKS, emulator, USER_NETWORK, WATCHDOGS } from "./emulator.ts";
 import { flash } from "./flash.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "..");
 const EXIT_USAGE = 2;
+/** Size of the disk of `run`. */
+const RUN_DISK = "2G";
 
 const USAGE = `usage: ./scripts/image COMMAND
 
@@ -51,22 +55,28 @@ async function build(words: readonly string[]): Promise<void> {
 
 async function run(words: readonly string[]): Promise<void> {
   const { options, rest } = read(words, ["disk", "watchdog", "memory", "image"], ["uefi"]);
-  const disk = DISKS.find((kind) => kind === (options.get("disk") ?? "virtio"));
-  const watchdog = WATCHDOGS.find((kind) => kind === options.get("watchdog"));
+  const kind = DISKS.find((one) => one === (options.get("disk") ?? "virtio"));
+  const watchdog = WATCHDOGS.find((one) => one === options.get("watchdog"));
   const memoryMib = Number(options.get("memory") ?? 0);
-  if (disk === undefined || rest.length > 0) usage(`Cannot understand "${words.join(" ")}"`);
+  if (kind === undefined || rest.length > 0) usage(`Cannot understand "${words.join(" ")}"`);
   if (watchdog === undefined && options.has("watchdog")) usage(`There is no watchdog "${options.get("watchdog")}"`);
   if (!Number.isInteger(memoryMib) || memoryMib < 0) usage("--memory is a number of MiB");
+  const directory = mkdtempSync(join(tmpdir(), "ringfence-run-"));
+  // A disk of its own, larger than the image as a box's is; what the box writes ends with it.
+  const disk = join(directory, "disk.qcow2");
+  const image = builtImage(options.get("image"));
+  await command(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", disk, RUN_DISK]);
   const machine = emulator({
-    ...{ image: builtImage(options.get("image")), format: "raw", disk, isUefi: options.has("uefi"), watchdog },
+    ...{ image: disk, format: "qcow2", disk: kind, isUefi: options.has("uefi"), watchdog },
     ...(memoryMib === 0 ? {} : { memoryMib }),
   });
-  const child = Bun.spawn([...machine, ...USER_NETWORK, "-snapshot", "-serial", "mon:stdio"], {
+  const child = Bun.spawn([...machine, ...USER_NETWORK, "-serial", "mon:stdio"], {
     stdio: ["inherit", "inherit", "inherit"],
   });
   // Ctrl-C is the box's: QEMU hands it on.
   process.on("SIGINT", () => undefined);
   process.exitCode = await child.exited;
+  rmSync(directory, { recursive: true, force: true });
 }
 
 async function flashDevice(words: readonly string[]): Promise<void> {

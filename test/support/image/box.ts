@@ -14,6 +14,9 @@ export const HEALTHY = /slot ([AB]) try (\d).*: healthy in (\d+) s/;
 /** What the boot loader says. */
 export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 
+/** The shell asks the terminal where its cursor is; nobody answers here. */
+const SHELL_PROMPT = new RegExp(`# (?:${String.fromCharCode(27)}\\[6n)?$`);
+
 /** A box that is off. */
 export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
   const files = {
@@ -39,5 +42,13 @@ export async function openShell(box: Machine): Promise<void> {
   await box.say("", /ringfence> $/);
   await box.say("shell", /Password: $/);
   await box.say(PASSWORD, /name[^\n]*: $/);
-  await box.say("ringfence", /# $/);
+  await box.say("ringfence", SHELL_PROMPT);
+}
+
+/** Runs a command in the shell that is open; what it printed. */
+export async function shell(box: Machine, command: string, withinMs = 30_000): Promise<string> {
+  const from = box.text.length;
+  await box.say(`${command}; echo "exit=$?"`, /exit=\d+\r\n/, withinMs);
+  const text = box.text.slice(from);
+  return text.slice(text.indexOf("\n") + 1, text.search(/exit=\d+\r\n/)).replaceAll("\r", "");
 }

@@ -1,14 +1,18 @@
 /** A machine's disk as a file of its own: what an installer or a bad day would do to it, while it is off. */
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { command } from "../../../appliance/command.ts";
 import { type PartitionName, partitionOffset, partitionSize } from "../../../appliance/partitions.ts";
 import type { Slot } from "../../../src/box/grub-env.ts";
 
-/** Copies the image; what is empty stays a hole. */
+/** A box's disk is larger than an image; the data partition grows into the rest. */
+const DISK_BYTES = 2 * 1024 ** 3;
+
+/** Copies the image onto a disk of its own; what is empty stays a hole. */
 export async function copyDisk(image: string, disk: string): Promise<void> {
   await command(["cp", "--sparse=always", "--reflink=auto", image, disk]);
+  truncateSync(disk, DISK_BYTES);
 }
 
 /** Puts files onto the data partition, path (as `etc/box.conf`) → text, without mounting it. */

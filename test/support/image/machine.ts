@@ -85,12 +85,12 @@ export class Machine {
     const words = emulator({ image: this.disk, format: "raw", disk, isUefi, watchdog });
     const lines = [
       "-serial",
-      `unix:${socket},server=on,wait=on`,
+      `unix:${socket},server=on,wait=off`,
       "-qmp",
       `unix:${this.#monitorPath},server=on,wait=off`,
     ];
     // The least of the machine: what else runs there has its own time limits.
-    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...USER_NETWORK, ...lines], {
+    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...USER_NETWORK, ...lines, "-S"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     const end = performance.now() + CONNECT_MS * PATIENCE;
@@ -107,6 +107,8 @@ export class Machine {
     this.#line.on("error", () => undefined);
     this.#monitor = new Monitor(this.#monitorPath);
     await this.#monitor.command("qmp_capabilities");
+    // It was held until somebody listens: its first words are not lost.
+    await this.#monitor.command("cont");
   }
 
   /** The plug: what the machine has not written is lost. */
