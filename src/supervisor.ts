@@ -14,11 +14,9 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
-import { BOOT_REPORT_PATH } from "./box/boot-report.ts";
-import { readBootRecovery } from "./parts/boot-recovery.ts";
 import { keepClock } from "./parts/box-clock.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
-import { isImage } from "./parts/image.ts";
+import { bootRecovery, isImage } from "./parts/image.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
 import { supervise } from "./parts/supervision.ts";
@@ -49,7 +47,7 @@ try {
     boots: `${paths.data}/boots`,
     lastEnd: `${paths.run}/last-end`,
     recovery: `${paths.run}/recovery`,
-    bootRecovery: readBootRecovery(BOOT_REPORT_PATH),
+    bootRecovery: bootRecovery(),
     records: paths.consoleRecords,
     // On other machines the clock is their own.
     ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),

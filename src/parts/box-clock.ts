@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { errorChain } from "../base/error.ts";
-import { BOOT_REPORT_PATH } from "../box/boot-report.ts";
 import { chronyConf, chronySources, clockFloor } from "../box/time/policy.ts";
 import { setWallClock } from "../linux/wall-clock.ts";
+import { bootReportFields } from "./image.ts";
 import { paths } from "./paths.ts";
 
 const SAVED = `${paths.data}/clock`;
@@ -64,12 +64,8 @@ export function keepClock(log: (text: string) => void, path: string = SAVED): { 
 
 /** From the initramfs' report, in s there. */
 function builtAt(): number | undefined {
-  try {
-    const { footer } = JSON.parse(readFileSync(BOOT_REPORT_PATH, "utf8")) as { footer?: { builtAt?: unknown } };
-    return typeof footer?.builtAt === "number" ? footer.builtAt * 1000 : undefined;
-  } catch {
-    return undefined;
-  }
+  const footer = bootReportFields()["footer"] as { readonly builtAt?: unknown } | null | undefined;
+  return typeof footer?.builtAt === "number" ? footer.builtAt * 1000 : undefined;
 }
 
 function textOf(path: string): string {

@@ -12,6 +12,25 @@ export function readBootReport(): BootReport | string {
   return parseBootReport(readFileSync(BOOT_REPORT_PATH, "utf8"));
 }
 
+/**
+ * The report's fields one by one, for who must go on with a report that is damaged elsewhere; none when it is no JSON or
+ * this was no image's boot.
+ */
+export function bootReportFields(): Readonly<Record<string, unknown>> {
+  try {
+    return { ...(JSON.parse(readFileSync(BOOT_REPORT_PATH, "utf8")) as object | null) };
+  } catch {
+    return {};
+  }
+}
+
+/** Why the initramfs wants main left alone in this boot; undefined when it does not. */
+export function bootRecovery(): string | undefined {
+  const { mode, dataWhy } = bootReportFields();
+  if (mode !== "recovery") return undefined;
+  return typeof dataWhy === "string" && dataWhy !== "" ? dataWhy : "this boot was asked to be one for recovery";
+}
+
 /** Which system image runs, in a line for people. */
 export function slotLine(report: BootReport | string): string {
   if (typeof report === "string") return `none: ${report}`;

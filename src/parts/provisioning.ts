@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
-import { BOOT_REPORT_PATH } from "../box/boot-report.ts";
 import { provision } from "../box/provision/driver.ts";
 import { PROVISIONED, type ProvisionedFile, type Texts } from "../box/provision/planner.ts";
 import type { Medium } from "../box/provision/ports.ts";
 import { writeFileDurably } from "../cluster/identity.ts";
 import { consoleRecords } from "./console-ports.ts";
+import { bootReportFields } from "./image.ts";
 import { paths } from "./paths.ts";
 import { findSticks, ownDisk, withMounted } from "./usb-sticks.ts";
 
@@ -70,10 +70,6 @@ export function keptTexts(places: Readonly<Record<ProvisionedFile, string>>): Te
 }
 
 function espDevice(): string | undefined {
-  try {
-    const { esp } = JSON.parse(readFileSync(BOOT_REPORT_PATH, "utf8")) as { esp?: unknown };
-    return typeof esp === "string" ? esp : undefined;
-  } catch {
-    return undefined;
-  }
+  const { esp } = bootReportFields();
+  return typeof esp === "string" ? esp : undefined;
 }

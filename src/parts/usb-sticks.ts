@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { errorChain } from "../base/error.ts";
 import type { ActionResult } from "../console/types.ts";
+import { bootReportFields } from "./image.ts";
 import { paths } from "./paths.ts";
 
 const PROGRAM_TIMEOUT_MS = 20_000;
@@ -153,12 +154,8 @@ export async function listSticks({ all }: Sticks): Promise<ActionResult> {
 
 /** The disk of the running image: never taken for a stick. */
 export function ownDisk(): string | undefined {
-  try {
-    const { disk } = JSON.parse(readFileSync(`${paths.run}/boot.json`, "utf8")) as { disk?: unknown };
-    return typeof disk === "string" ? disk : undefined;
-  } catch {
-    return undefined;
-  }
+  const { disk } = bootReportFields();
+  return typeof disk === "string" ? disk : undefined;
 }
 
 function linkOf(path: string): string {

@@ -126,8 +126,8 @@ export function fenceSection(rack: Rack, address: string, password?: string): st
 }
 
 /**
- * Waits until `missing` has nothing to say any more, three times as long as a quiet machine needs. Fails with what it said last and with the boxes' last log lines:
- * a rack is gone when a person reads of the failure.
+ * Waits until `missing` has nothing to say any more, three times as long as a quiet machine needs. Fails with what it said
+ * last and with the boxes' last log lines: a rack is gone when a person reads of the failure.
  */
 export async function level(
   stage: Pick<Stage, "rack">,
