@@ -124,15 +124,17 @@ export class Room {
       // Bytes that no file system can compress away: the room is to be there when it is needed.
       const piece = randomFillSync(new Uint8Array(PIECE_BYTES));
       const file = await fs.open(this.#path, "w", 0o600);
+      let written = 0;
       try {
-        for (let at = 0; at < RESERVE_BYTES && this.#isWanted; at += PIECE_BYTES) {
-          await file.write(piece, 0, PIECE_BYTES, at);
+        for (; written < RESERVE_BYTES && this.#isWanted; written += PIECE_BYTES) {
+          await file.write(piece, 0, PIECE_BYTES, written);
           await file.datasync();
         }
       } finally {
         await file.close();
       }
-      if (this.#isWanted) this.#step({ kind: "reserve-made" });
+      // A whole one outlives a stop: it is found again at the next start.
+      if (written === RESERVE_BYTES && this.#state.level === "enough") this.#step({ kind: "reserve-made" });
       else {
         await this.#release();
         this.#wake();
