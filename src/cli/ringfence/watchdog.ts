@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import type { WatchdogStatus } from "../../watchdog/status.ts";
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
 
@@ -10,13 +9,29 @@ const ANSWER_BYTES_MAX = 16 * 1024;
 const SNOOZE_SECONDS_MAX = 15 * 60;
 const FREEZABLE = ["raft", "work", "apply", "disk"];
 
+interface Status {
+  readonly device: { readonly name: string; readonly timeoutMs: number; readonly pettedAgoMs: number | null } | null;
+  readonly main: {
+    readonly state: string;
+    readonly pid: number | null;
+    readonly sinceMs: number;
+    readonly clients: readonly { readonly client: string; readonly ageMs: number | null; readonly limitMs: number }[];
+  };
+  readonly failures: number;
+  readonly hangs: number;
+  readonly snoozeMs: number;
+  readonly doomMs: number | null;
+  readonly rest: { readonly why: string; readonly leftMs: number | null } | null;
+  readonly lastEnd: string;
+}
+
 export async function watchdogStatus({ terminal, options }: Context): Promise<void> {
-  const status = (await ask({ ask: "status" })) as unknown as WatchdogStatus;
+  const status = (await ask({ ask: "status" })) as unknown as Status;
   if (options.has("json")) return terminal.out(`${JSON.stringify(status, null, 2)}\n`);
   terminal.out(statusText(status));
 }
 
-export function statusText({ device, main, failures, hangs, snoozeMs, doomMs, rest, lastEnd }: WatchdogStatus): string {
+export function statusText({ device, main, failures, hangs, snoozeMs, doomMs, rest, lastEnd }: Status): string {
   const lines = [
     device === null
       ? "watchdog  none: nothing resets this box"

@@ -51,7 +51,7 @@ class Bed {
     writeFileSync(`${this.directory}/server/leases`, "");
     writeFileSync(
       `${this.directory}/server/conf`,
-      `start 10.77.0.50\nend 10.77.0.60\ninterface eth0\nmax_leases 5\nlease_file ${this.directory}/server/leases\npidfile ${this.directory}/server/pid\nopt subnet 255.255.255.0\nopt router 10.77.0.1\nopt dns 10.77.0.1 10.77.0.2\nopt lease 600\n`,
+      `start 10.77.0.50\nend 10.77.0.59\ninterface eth0\nmax_leases 5\nlease_file ${this.directory}/server/leases\npidfile ${this.directory}/server/pid\nopt subnet 255.255.255.0\nopt router 10.77.0.1\nopt dns 10.77.0.1 10.77.0.2\nopt lease 600\n`,
     );
     this.#dhcp = Bun.spawn(
       ["ip", "netns", "exec", this.#server, "busybox", "udhcpd", "-f", `${this.directory}/server/conf`],
