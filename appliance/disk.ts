@@ -26,7 +26,7 @@ const FIRST_ENV: GrubEnv = {
   generation: 1,
   order: ["A", "B"],
   slots: { A: { isGood: true, tries: 0 }, B: { isGood: true, tries: 0 } },
-  isRecovery: false,
+  mode: "normal",
 };
 
 /** What a disk image is made of. */

@@ -30,6 +30,7 @@ import { createSamples } from "./parts/samples.ts";
 import { createSeal } from "./parts/seal.ts";
 import { waitForSshKey } from "./parts/secrets.ts";
 import { decodeSideReport } from "./parts/side-report.ts";
+import { startSlots } from "./parts/slot-methods.ts";
 import type { Freezable } from "./watchdog/clients.ts";
 
 /** libuv's pool serves SQLite, files and names; with fewer threads a few slow reads stop all others (consensus.md section 3). */
@@ -67,6 +68,8 @@ async function main(): Promise<void> {
 
   const checkIn = openCheckIn(paths.supervisorSocket, (client) => freeze(client));
   log("starts");
+  // Before the cluster: a box that waits for its token proves its slot, too.
+  const slots = startSlots(log);
   let part = "";
   const cluster = await startCluster(config, {
     forwarded: (_from, body) => api.frontEnd.forwarded(body),
@@ -139,6 +142,7 @@ async function main(): Promise<void> {
     methods: [
       ...ringfenceMethods({ cluster, config, fencing, agreement, hosts: () => hosts }),
       ...recoveryMethods({ cluster, end: (why) => end(why, "") }),
+      ...slots.methods,
       ...databaseMethods({ cluster, data: paths.data, restart: () => leave(EXIT_RESTART) }),
     ],
   });
@@ -160,6 +164,7 @@ async function main(): Promise<void> {
   const stop = async (): Promise<void> => {
     log("stops");
     probe.stop();
+    slots.stop();
     // VIP first, and leadership to another box; then nobody else needs us.
     await cluster.core.stop();
     agreement.stop();

@@ -1,16 +1,13 @@
-import type { Slot } from "./grub-env.ts";
+import type { BootMode, Slot } from "./grub-env.ts";
 import { parseRelease, type Release } from "./release.ts";
 
 /** Where the initramfs leaves its report. */
 export const BOOT_REPORT_PATH = "/run/one/boot.json";
 
-/** `recovery`: console, network and a petted dog, no service. `reset`: the data partition is emptied first. */
-export type BootMode = "normal" | "recovery" | "reset";
-
 /** What the initramfs found and did. */
 export interface BootReport {
   readonly slot: Slot;
-  /** Which try of this slot it is, from 1 on; 0 on a slot that is marked good. */
+  /** Which try of this slot it is since it was marked good, from 1 on; 0 when that is not known. */
   readonly try: number;
   readonly mode: BootMode;
   readonly disk: string;

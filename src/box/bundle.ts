@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { assert } from "../base/assert.ts";
 import { CodedError } from "../base/error.ts";
-import { contentBytes } from "./release.ts";
+import { contentBytes, type Release } from "./release.ts";
 import { SIGNATURE_BYTES, type Verify } from "./signature.ts";
 import { decodeFooter, encodeFooter, type Footer } from "./slot-footer.ts";
 
@@ -69,6 +69,11 @@ export async function openBundle(chunks: AsyncIterable<Uint8Array>, verify: Veri
   if (typeof read === "string") throw new CodedError("bundle-signature", `The bundle's footer is not valid: ${read}`);
   const sizeBytes = contentBytes(read.release);
   return { footer: read, footerBytes, sizeBytes, sha256, content: () => contentOf(source, sizeBytes, sha256) };
+}
+
+/** What a bundle says of itself, believed without its signature: for whoever only sends it on. Throws as {@link openBundle}. */
+export async function describeBundle(chunks: AsyncIterable<Uint8Array>): Promise<Release> {
+  return (await openBundle(chunks, () => true)).footer.release;
 }
 
 function parseManifest(text: Uint8Array): { footer: string; footerSignature: Uint8Array; sha256: string } {

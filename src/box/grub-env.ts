@@ -4,11 +4,17 @@ export type Slot = "A" | "B";
 export const SLOTS: readonly Slot[] = ["A", "B"];
 
 export interface SlotFlags {
-  /** It was marked good by a box that was healthy on it: it is booted however often that fails. */
+  /** It was marked good by a box that was healthy on it: it is tried last, however often it failed. */
   readonly isGood: boolean;
   /** How often GRUB has begun to boot it since it was marked. */
   readonly tries: number;
 }
+
+/** `recovery`: console, network and a petted dog, no service. `reset`: the data partition is emptied first. */
+export type BootMode = "normal" | "recovery" | "reset";
+
+/** In the order of their digits in the environment. */
+const MODES: readonly BootMode[] = ["normal", "recovery", "reset"];
 
 /** What the boot loader decides by; `env1` and `env2` on the ESP. */
 export interface GrubEnv {
@@ -16,8 +22,8 @@ export interface GrubEnv {
   readonly generation: number;
   readonly order: readonly [Slot, Slot];
   readonly slots: Readonly<Record<Slot, SlotFlags>>;
-  /** The next boot is one into recovery mode. */
-  readonly isRecovery: boolean;
+  /** Of the next boot; GRUB goes back to `normal` with it. */
+  readonly mode: BootMode;
 }
 
 /** GRUB's environment block (grub-core/lib/envblk.c): exactly this size. */
@@ -31,13 +37,17 @@ const GENERATION_DIGITS = 10;
 const GENERATION_MAX = 10 ** GENERATION_DIGITS - 1;
 const ENCODER = new TextEncoder();
 
-/** What the builder of an image writes: slot A holds it, B is empty: there is nothing that A could fall back to. */
-export const FIRST_ENV: GrubEnv = {
-  generation: 1,
-  order: ["A", "B"],
-  slots: { A: { isGood: true, tries: 0 }, B: { isGood: false, tries: TRIES_MAX } },
-  isRecovery: false,
-};
+/** One slot is known to boot, of the other one nothing is: there is nothing to fall back to. */
+export function onlySlot(slot: Slot): GrubEnv {
+  const good: SlotFlags = { isGood: true, tries: 0 };
+  const unknown: SlotFlags = { isGood: false, tries: TRIES_MAX };
+  return {
+    generation: 1,
+    order: [slot, otherSlot(slot)],
+    slots: slot === "A" ? { A: good, B: unknown } : { A: unknown, B: good },
+    mode: "normal",
+  };
+}
 
 /** {@link ENV_BYTES} bytes; the values lie in the first sector, GEN_A first and GEN_B last. */
 export function formatGrubEnv(env: GrubEnv): Uint8Array {
@@ -46,7 +56,7 @@ export function formatGrubEnv(env: GrubEnv): Uint8Array {
   const text = [
     ...[`GEN_A=${generation}`, `ORDER=${env.order.join(" ")}`],
     ...[`A_OK=${A.isGood ? 1 : 0}`, `A_TRY=${A.tries}`, `B_OK=${B.isGood ? 1 : 0}`, `B_TRY=${B.tries}`],
-    ...[`RECOVERY=${env.isRecovery ? 1 : 0}`, `GEN_B=${generation}`],
+    ...[`MODE=${MODES.indexOf(env.mode)}`, `GEN_B=${generation}`],
   ].join("\n");
   const bytes = ENCODER.encode(`${SIGNATURE}${text}\n`);
   const block = new Uint8Array(ENV_BYTES).fill(0x23);
@@ -72,12 +82,12 @@ export function parseGrubEnv(bytes: Uint8Array): GrubEnv | undefined {
     return /^[01]$/.test(ok) && /^[0-3]$/.test(tries) ? { isGood: ok === "1", tries: Number(tries) } : undefined;
   };
   const [A, B] = [flags("A"), flags("B")];
-  const recovery = values.get("RECOVERY") ?? "";
+  const mode = MODES[Number(/^[012]$/.exec(values.get("MODE") ?? "")?.[0] ?? -1)];
   if (!/^\d{1,10}$/.test(generation) || values.get("GEN_B") !== generation) return undefined;
-  if (A === undefined || B === undefined || !/^[01]$/.test(recovery)) return undefined;
+  if (A === undefined || B === undefined || mode === undefined) return undefined;
   if (!["A B", "B A"].includes(order.join(" "))) return undefined;
   const pair: readonly [Slot, Slot] = order[0] === "A" ? ["A", "B"] : ["B", "A"];
-  return { generation: Number(generation), order: pair, slots: { A, B }, isRecovery: recovery === "1" };
+  return { generation: Number(generation), order: pair, slots: { A, B }, mode };
 }
 
 /**
@@ -92,17 +102,13 @@ export function otherSlot(slot: Slot): Slot {
   return slot === "A" ? "B" : "A";
 }
 
-/** Whether GRUB tries the slot at all. */
-export function isTried({ isGood, tries }: SlotFlags): boolean {
-  return isGood || tries < TRIES_MAX;
-}
-
 /**
- * The slots in the order in which GRUB tries them; a boot that fails at once (no kernel, no file system) goes to the next.
- * Empty: both are exhausted, and GRUB clears the tries and waits.
+ * The slots in the order in which GRUB tries them: those with tries left, then those that were good once; a boot that
+ * fails at once (no kernel, no file system) goes to the next. Empty: GRUB clears the tries, waits, and boots for recovery.
  */
-export function bootOrder(env: GrubEnv): readonly Slot[] {
-  return env.order.filter((slot) => isTried(env.slots[slot]));
+export function bootOrder({ order, slots }: GrubEnv): readonly Slot[] {
+  const hasTries = (slot: Slot): boolean => slots[slot].tries < TRIES_MAX;
+  return [...order.filter(hasTries), ...order.filter((slot) => !hasTries(slot) && slots[slot].isGood)];
 }
 
 /** GRUB counts a try before it boots a slot. Not a change of generation: GRUB cannot count that far. */
@@ -133,14 +139,9 @@ export function fallBack(env: GrubEnv, from: Slot): GrubEnv {
   return markBeingWritten(env, from);
 }
 
-/** The next boot ends in recovery mode, once. */
-export function withRecovery(env: GrubEnv, isRecovery: boolean): GrubEnv {
-  return next({ ...env, isRecovery });
-}
-
-/** A boot that failed for the data partition alone does not count against the slot. */
-export function forgiveTry(env: GrubEnv, slot: Slot): GrubEnv {
-  return next(withFlags(env, slot, { ...env.slots[slot], tries: Math.max(0, env.slots[slot].tries - 1) }));
+/** The next boot is one of this mode, once. */
+export function withMode(env: GrubEnv, mode: BootMode): GrubEnv {
+  return next({ ...env, mode });
 }
 
 function withFlags(env: GrubEnv, slot: Slot, flags: SlotFlags): GrubEnv {

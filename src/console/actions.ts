@@ -17,15 +17,11 @@ export interface Action {
   readonly name: string;
   readonly text: string;
   /** `dangerous`: after the password and the box's name, and on the record. `look`: anyone at the rack. */
-  readonly kind: "look" | "dangerous" | "absent";
+  readonly kind: "look" | "dangerous";
   /** Said before the questions of a dangerous one: what it does, and what it cannot undo. */
   readonly warning?: string;
   readonly questions: readonly Question[];
-  /** Of an absent one: why it is not on this box. */
-  readonly why?: string;
 }
-
-const NOT_YET = "not in this version yet";
 
 const host: Question = { text: "Host (name or number): " };
 
@@ -108,15 +104,33 @@ clusters start the same VMs on the same disks. Fencing is disarmed until a perso
     `What the cluster did after the backup is lost, and the other boxes must be joined again.
 Boxes that still run and do not hear this one go on: they must be off.`,
   ),
-  absent("slot", "starts the other system image", NOT_YET),
-  absent("update", "takes an update from a USB stick", NOT_YET),
+  look("slots", "both system images, how this box was booted, and what came of its last update"),
+  dangerous(
+    "slot",
+    "restarts with the other system image",
+    [],
+    "It is on trial: if this box does not become healthy on it, what runs now comes back.",
+  ),
+  dangerous(
+    "update",
+    "takes an update from a USB stick, and restarts with it",
+    [{ text: "Name of the file (sticks lists them): ", check: isFileName }],
+    "The new version is on trial: if this box does not become healthy on it, what runs now comes back.",
+  ),
   dangerous(
     "snooze",
     "15 minutes in which hangs of this box's program are borne, to look at them",
     [],
     "A program that hangs is not started again meanwhile. A hang of the kernel is a reset all the same.",
   ),
-  absent("reset", "back to what the factory made", NOT_YET),
+  dangerous(
+    "reset",
+    "back to what the factory made",
+    [{ text: "Type erase: ", check: isErase }],
+    `Erased: state, log, keys, passwords, network, logs, and that this box was a member of anything.
+Kept: both system images, and what lies on the ESP or on a stick for a new box to take.
+Remove it from its cluster first: leave here, or onezone server-del on another box.`,
+  ),
   dangerous("reboot", "restarts the machine", [], "It gives up leadership and VIP first."),
 ];
 
@@ -134,10 +148,6 @@ function look(name: string, text: string): Action {
 
 function dangerous(name: string, text: string, questions: readonly Question[], warning?: string): Action {
   return { name, text, kind: "dangerous", questions, ...(warning === undefined ? {} : { warning }) };
-}
-
-function absent(name: string, text: string, why: string): Action {
-  return { name, text, kind: "absent", questions: [], why };
 }
 
 function isLink(answer: string): string | undefined {
@@ -171,6 +181,10 @@ function isFileName(answer: string): string | undefined {
 
 function isServerOrNone(answer: string): string | undefined {
   return answer === "-" ? undefined : isNumber(answer);
+}
+
+function isErase(answer: string): string | undefined {
+  return answer === "erase" ? undefined : "nothing is erased without that word";
 }
 
 function isLogName(answer: string): string | undefined {

@@ -18,10 +18,6 @@ export function entered(state: ConsoleState, line: string, lineEnd: readonly Con
     const why = `There is no action "${word.slice(0, 20)}": help lists them.`;
     return isExec ? closeExec(state, false, [...lineEnd, say([why])]) : reprompt(state, [...lineEnd, say([why])]);
   }
-  if (action.kind === "absent") {
-    const why = linesOf(`${action.name} is not on this box: ${action.why ?? ""}.`);
-    return isExec ? closeExec(state, false, [...lineEnd, say(why)]) : reprompt(state, [...lineEnd, say(why)]);
-  }
   const words = isExec ? rest.slice(1) : rest;
   const dialogue: Dialogue = { action, answers: given(action, words), isExec };
   return lookFor(state, dialogue, lineEnd);

@@ -60,11 +60,9 @@ function wrongLines(wrong: readonly string[]): readonly string[] {
 
 /** What `help` prints; `missing` as in {@link Facts}. */
 export function helpScreen(missing: Facts["missing"]): readonly string[] {
-  const whyNot = (action: Action): string | undefined =>
-    action.kind === "absent" ? (action.why ?? "") : missing[action.name];
   const line = (action: Action): string => cut(`  ${action.name.padEnd(LABEL_COLUMNS)} ${action.text}`);
   const of = (kind: Action["kind"]): readonly Action[] =>
-    ACTIONS.filter((action) => action.kind === kind && whyNot(action) === undefined);
+    ACTIONS.filter((action) => action.kind === kind && missing[action.name] === undefined);
   return [
     "For anyone at the rack:",
     ...of("look").map(line),
@@ -72,7 +70,7 @@ export function helpScreen(missing: Facts["missing"]): readonly string[] {
     ...of("dangerous").map(line),
     "Not on this box:",
     ...ACTIONS.flatMap((action) => {
-      const why = whyNot(action);
+      const why = missing[action.name];
       return why === undefined ? [] : [line(action), ...wrap(why, LABEL_COLUMNS + 5)];
     }),
     "exec ACTION WORDS does the same for programs. Ctrl-C ends a question.",

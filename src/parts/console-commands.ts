@@ -1,6 +1,8 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { errorChain } from "../base/error.ts";
 import { program } from "../base/program.ts";
+import { withMode } from "../box/grub-env.ts";
 import type { Program } from "../cli/command.ts";
 import { run } from "../cli/run.ts";
 import type { Terminal } from "../cli/terminal.ts";
@@ -12,13 +14,19 @@ import { tailOf } from "./console-facts.ts";
 import { changeNetwork, keepNetwork } from "./console-network.ts";
 import type { ConsolePassword } from "./console-password.ts";
 import type { ConsoleRecords } from "./console-records.ts";
+import { installUpdate, switchSlot } from "./install-update.ts";
+import { askThisBox } from "./own-status.ts";
 import { paths } from "./paths.ts";
+import { openSlots, rebootMachine, slotStatus } from "./slots.ts";
 import { listSticks, type Sticks, withSticks } from "./usb-sticks.ts";
 
 /** Four screens of ten lines a second at 9600 baud; the rest is in the file. */
 const LOG_LINES = 100;
 /** What a command may print before the rest is left out: a quarter of an hour at 9600 baud is enough. */
 const OUTPUT_CHARACTERS_MAX = 256 * 1024;
+
+/** A line that says so, and its record, are out by then. */
+const REBOOT_MS = 1000;
 
 export interface CommandsOptions {
   readonly endpoint: string;
@@ -74,6 +82,14 @@ export class ConsoleCommands {
         return withSticks((sticks) => this.#backup(sticks, first === "-" ? undefined : first));
       case "restore":
         return withSticks((sticks) => this.#restore(sticks, first, second === "-" ? undefined : second));
+      case "slots":
+        return tellSlots();
+      case "slot":
+        return this.#slot();
+      case "update":
+        return withSticks((sticks) => sticks.find(first, (file) => this.#update(file)));
+      case "reset":
+        return resetBox();
       case "snooze":
         return this.#command(["watchdog", "snooze", "15m"]);
       case "leave":
@@ -89,7 +105,7 @@ export class ConsoleCommands {
         // A box that rests after too many resets has no program to end.
         return existsSync(`${paths.run}/recovery`) ? this.#command(["watchdog", "resume"]) : restartMain();
       case "reboot":
-        Bun.spawn(["/sbin/reboot"]);
+        rebootMachine();
         return { isDone: true, text: "The machine restarts; VIP and leadership are given up first." };
       case "shell":
         return this.#options.shell?.() ?? { isDone: false, text: "There is no terminal here to run a shell on." };
@@ -114,6 +130,32 @@ export class ConsoleCommands {
     const { DATABASE_PROGRAM } = await import("../cli/nouns/database.ts");
     const which = server === undefined ? [] : ["--server", server];
     return sticks.find(name, async (file) => this.#program(DATABASE_PROGRAM, ["restore", "-f", ...which, file], []));
+  }
+
+  /** Without main, too: that may be what is wrong with the image that runs. */
+  async #update(file: string): Promise<ActionResult> {
+    const { endpoint } = this.#options;
+    const { slot, release } = await installUpdate(openSlots(), createReadStream(file), {
+      status: await askThisBox("ringfence.status", "cluster", endpoint),
+      allowsDowngrade: false,
+      log: () => undefined,
+    });
+    setTimeout(rebootMachine, REBOOT_MS);
+    return { isDone: true, text: `Version ${release.version} is in slot ${slot}; the machine restarts with it. ` };
+  }
+
+  async #slot(): Promise<ActionResult> {
+    const { endpoint } = this.#options;
+    try {
+      const { slot, release } = await switchSlot(
+        openSlots(),
+        await askThisBox("ringfence.status", "cluster", endpoint),
+      );
+      setTimeout(rebootMachine, REBOOT_MS);
+      return { isDone: true, text: `The machine restarts with version ${release.version} of slot ${slot}.` };
+    } catch (error) {
+      return { isDone: false, text: errorChain(error) };
+    }
   }
 
   async #leave(facts: Facts): Promise<ActionResult> {
@@ -157,6 +199,27 @@ export class ConsoleCommands {
     }
     const own = waiting.length === 0 ? "" : `Not on the cluster's record yet:\n${waiting.map(recordText).join("\n")}\n`;
     return { isDone, text: `${own}${told}` };
+  }
+}
+
+/** From the slots themselves: main may be dead. */
+async function tellSlots(): Promise<ActionResult> {
+  try {
+    const { slotText } = await import("../cli/ringfence/slot.ts");
+    return { isDone: true, text: slotText(await slotStatus(openSlots(), [])) };
+  } catch (error) {
+    return { isDone: false, text: errorChain(error) };
+  }
+}
+
+/** The next boot empties the data partition before anything uses it. */
+export async function resetBox(): Promise<ActionResult> {
+  try {
+    await openSlots().env.change((env) => withMode(env, "reset"));
+    setTimeout(rebootMachine, REBOOT_MS);
+    return { isDone: true, text: "The machine restarts, and is a new box then." };
+  } catch (error) {
+    return { isDone: false, text: errorChain(error) };
   }
 }
 

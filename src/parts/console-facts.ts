@@ -1,17 +1,15 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statfsSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { errorChain } from "../base/error.ts";
-import { createRpc } from "../cli/client/rpc.ts";
-import { type BoxStatus, type FenceStatus, readAnswer } from "../cli/ringfence/answers.ts";
+import type { BoxStatus, FenceStatus } from "../cli/ringfence/answers.ts";
 import { whyWaiting } from "../cli/ringfence/join.ts";
 import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
 import { isImage, readBootReport, slotLine } from "./image.ts";
 import { readCredentials } from "./one-auth.ts";
+import { askThisBox } from "./own-status.ts";
 import { paths } from "./paths.ts";
 
-/** A main that takes longer is as good as silent to a person who waits for a screen, ms. */
-const ANSWER_WITHIN_MS = 1500;
 /** Of a log's end, in which main's last words are looked for. */
 const TAIL_BYTES = 64 * 1024;
 
@@ -23,24 +21,24 @@ export interface Surroundings {
 }
 
 /** Looks at this box, with or without its main process. Never throws; two seconds at most. */
-export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
+export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings): Promise<Facts> {
   const problems: string[] = [];
   const session = tried(problems, () => readCredentials());
   const [status, fencing] =
     session === undefined
       ? [undefined, undefined]
       : await Promise.all([
-          ask<BoxStatus>(surroundings, session, "ringfence.status", "cluster"),
-          ask<FenceStatus>(surroundings, session, "ringfence.fence.status", "hosts"),
+          askThisBox<BoxStatus>("ringfence.status", "cluster", endpoint),
+          askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint),
         ]);
   const cluster = status === undefined ? undefined : clusterFacts(status);
   const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
   return {
     box,
-    version: surroundings.version,
+    version,
     uptimeSeconds: tried(problems, () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0])) ?? 0,
     slot: slotLine(tried(problems, () => readBootReport()) ?? "the boot's report cannot be read"),
-    lastEnd: surroundings.lastEnd,
+    lastEnd,
     cluster,
     missing: missingActions(),
     wrong: whatIsWrong({
@@ -55,7 +53,7 @@ export async function gatherFacts(surroundings: Surroundings): Promise<Facts> {
       disks: [paths.data, paths.log].flatMap(diskUse),
       wallMs: Date.now(),
       buildMs: tried(problems, () => statSync(import.meta.path).mtimeMs) ?? 0,
-      lastEnd: surroundings.lastEnd,
+      lastEnd,
       problems,
     }),
   };
@@ -71,24 +69,12 @@ function missingActions(): Facts["missing"] {
     sticks: stick,
     backup: `${stick}: onedb backup FILE from the shell`,
     restore: `${stick}: onedb restore FILE from the shell`,
+    slots: "this machine was not started from an image",
+    slot: "this machine was not started from an image",
+    update: "this machine was not started from an image",
+    reset: "this machine was not started from an image",
     reboot: "restarting this machine is not ringfence's to do: from the shell",
   };
-}
-
-async function ask<T extends object>(
-  { endpoint }: Surroundings,
-  session: string,
-  method: string,
-  part: keyof T & string,
-): Promise<T | undefined> {
-  try {
-    const rpc = createRpc({ endpoint: () => endpoint, session: () => session });
-    const text = await rpc.probe(endpoint, ANSWER_WITHIN_MS, method);
-    return text === undefined ? undefined : readAnswer<T>(text, part);
-  } catch {
-    // Whatever it answered, it was no view of the cluster.
-    return undefined;
-  }
 }
 
 function clusterFacts({ box, cluster, vip }: BoxStatus): ClusterFacts {

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { hostname } from "node:os";
 import { errorChain } from "../base/error.ts";
 import { Panel } from "../box/panel.ts";
 import { type BoxState, LAMPS, type Lamp } from "../box/policy.ts";
@@ -9,6 +10,7 @@ import { createClock } from "../linux/clock.ts";
 import { openCharacterDevice } from "../linux/gpio/character-device.ts";
 import type { GpioChip } from "../linux/gpio/gpio.ts";
 import { openSysfsChip } from "../linux/gpio/sysfs.ts";
+import { resetBox } from "./console-commands.ts";
 import { gatherFacts } from "./console-facts.ts";
 import { consoleRecords, ownEndpoint } from "./console-ports.ts";
 import { paths } from "./paths.ts";
@@ -33,9 +35,12 @@ export function startFrontPanel(setting: PanelSetting, version: string, log: (te
     ...{ now: () => clock.monotonicRaw(), lamps },
     look: async () => boxState(await gatherFacts({ endpoint, version, lastEnd: "" })),
     askReset: () => {
-      log("the button was held for ten seconds: a factory reset was asked for, which needs an image");
-      const record = { box: "", line: "button", action: "reset", detail: "" };
-      consoleRecords().put({ ...record, outcome: "failed: this box was not started from an image" });
+      resetBox().then(({ isDone, text }) => {
+        log(`the button was held for ten seconds: factory reset: ${text}`);
+        if (isDone) return;
+        const record = { box: hostname(), line: "button", action: "reset", detail: "" };
+        consoleRecords().put({ ...record, outcome: `failed: ${text}` });
+      }, log);
     },
   });
   const { button } = setting.lines;

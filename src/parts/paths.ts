@@ -12,6 +12,12 @@ export const paths = {
   consolePassword: "/var/lib/one/console-password",
   consoleRecords: "/var/lib/one/console-records",
   run: "/run/one",
+  /** What this box last did with its slots. */
+  updateRecord: "/var/lib/one/update-record",
+  /** In the image: whose updates it takes. */
+  updateKey: "/usr/lib/ringfence/update.pub",
+  /** On an image: this boot's box has been healthy. */
+  healthy: "/run/one/healthy",
   /** Shows that a caller of force-recover is root on this box. */
   forceRecover: "/run/one/force-recover",
   /** Written, synced and read back each ten seconds: the watchdog's word on the disk. */

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -66,21 +65,20 @@ export async function withMounted<T>(
   const directory = mkdtempSync(`${paths.run}/stick-`);
   const options = isReadOnly ? "ro,nosuid,nodev,noexec" : "rw,nosuid,nodev,noexec";
   try {
-    let why = "";
-    const isMounted = FILE_SYSTEMS.some((type) => {
-      const { status, stderr } = run("mount", "-t", type, "-o", options, device, directory);
-      why = stderr.trim() || why;
-      return status === 0;
-    });
-    if (!isMounted) throw new Error(`Cannot read "${device}" as ${FILE_SYSTEMS.join(", ")}: ${why}`);
+    let why: string | undefined = "it has no file system";
+    for (const type of FILE_SYSTEMS) {
+      why = await obstacle("mount", "-t", type, "-o", options, device, directory);
+      if (why === undefined) break;
+    }
+    if (why !== undefined) throw new Error(`Cannot read "${device}" as ${FILE_SYSTEMS.join(", ")}: ${why}`);
     const done = await work(directory).then(
       (value) => ({ value }),
       (error: unknown) => ({ error }),
     );
-    const { status, stderr } = run("umount", directory);
+    const still = await obstacle("umount", directory);
     if ("error" in done) throw done.error;
     // What was written is on the stick only when it is unmounted.
-    if (status !== 0) throw new Error(`Cannot let go of "${device}": ${stderr.trim()}`);
+    if (still !== undefined) throw new Error(`Cannot let go of "${device}": ${still}`);
     return done.value;
   } finally {
     rmdirSync(directory);
@@ -132,7 +130,10 @@ export function openSticks(all: readonly StickPartition[]): Sticks {
   };
 }
 
-/** What is plugged in, and what it has for `restore`. */
+/** What the console can take from a stick. */
+const TAKEN = /\.(backup|rfb)$/;
+
+/** What is plugged in, and what it has for `restore` and `update`. */
 export async function listSticks({ all }: Sticks): Promise<ActionResult> {
   if (all.length === 0) return { isDone: true, text: "No USB stick is plugged in." };
   const lines: string[] = [];
@@ -141,10 +142,10 @@ export async function listSticks({ all }: Sticks): Promise<ActionResult> {
     try {
       const names = await withMounted(device, true, async (at) =>
         readdirSync(at)
-          .filter((name) => name.endsWith(".backup"))
+          .filter((name) => TAKEN.test(name))
           .map((name) => `  ${name}, ${Math.ceil(statSync(`${at}/${name}`).size / 1024)} KiB`),
       );
-      lines.push(...(names.length === 0 ? ["  no backups"] : names.sort().slice(0, LISTED_MAX)));
+      lines.push(...(names.length === 0 ? ["  no backups and no updates"] : names.sort().slice(0, LISTED_MAX)));
     } catch (error) {
       lines.push(`  ${errorChain(error)}`);
     }
@@ -166,6 +167,9 @@ function linkOf(path: string): string {
   }
 }
 
-function run(program: string, ...words: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(program, words, { encoding: "utf8", timeout: PROGRAM_TIMEOUT_MS });
+/** Runs a program; what it complains of, undefined when it did what it should. */
+async function obstacle(...words: string[]): Promise<string | undefined> {
+  const child = Bun.spawn(words, { stdin: "ignore", stdout: "ignore", stderr: "pipe", timeout: PROGRAM_TIMEOUT_MS });
+  const [said, code] = await Promise.all([child.stderr.text(), child.exited]);
+  return code === 0 ? undefined : said.trim() || `${words[0]} ended with ${child.signalCode ?? code}`;
 }

@@ -1,13 +1,5 @@
 import { CodedError } from "../../base/error.ts";
-import {
-  chooseGrubEnv,
-  FIRST_ENV,
-  formatGrubEnv,
-  type GrubEnv,
-  otherSlot,
-  parseGrubEnv,
-  type Slot,
-} from "../grub-env.ts";
+import { chooseGrubEnv, formatGrubEnv, type GrubEnv, onlySlot, parseGrubEnv, type Slot } from "../grub-env.ts";
 import type { EnvFiles, WithEnvFiles } from "./ports.ts";
 
 /**
@@ -69,13 +61,4 @@ export class EnvStore {
       }
     }
   }
-}
-
-function onlySlot(slot: Slot): GrubEnv {
-  const { A, B } = FIRST_ENV.slots;
-  return {
-    ...FIRST_ENV,
-    order: [slot, otherSlot(slot)],
-    slots: slot === "A" ? { A, B } : { A: B, B: A },
-  };
 }

@@ -24,8 +24,8 @@ export function updateObstacle(ask: Admission): string | undefined {
     return `the bundle needs ${contentBytes(bundle) + FOOTER_BYTES} bytes, a slot of this box has ${ask.slotBytes}`;
   if (!ask.isRunningGood)
     return `version ${running.version} runs on trial: an update would overwrite what the box goes back to. Wait until it is marked good, or until it has gone back`;
-  if (levelInForce !== undefined && bundle.featureLevel < levelInForce)
-    return `version ${bundle.version} knows feature level ${bundle.featureLevel}, and the cluster is at ${levelInForce}: there is no way back`;
+  const tooOld = switchObstacle(bundle, levelInForce);
+  if (tooOld !== undefined) return tooOld;
   if (levelInForce !== undefined && levelInForce > 0 && bundle.featureLevelMin > levelInForce)
     return `version ${bundle.version} needs feature level ${bundle.featureLevelMin}, and the cluster is at ${levelInForce}: update to a version between the two first`;
   if (!isOlder(bundle, running)) return undefined;
@@ -34,6 +34,12 @@ export function updateObstacle(ask: Admission): string | undefined {
   if (levelInForce === undefined)
     return "the cluster's feature level is not known, as the box's program does not answer: an older version is not installed now";
   return undefined;
+}
+
+/** Why the other slot must not be started; undefined when it may. `levelInForce` as in {@link Admission}. */
+export function switchObstacle(release: Release, levelInForce: number | undefined): string | undefined {
+  if (levelInForce === undefined || release.featureLevel >= levelInForce) return undefined;
+  return `version ${release.version} knows feature level ${release.featureLevel}, and the cluster is at ${levelInForce}: there is no way back`;
 }
 
 /** By version, and among equals by the time of the commit: a replayed bundle is no update. */

@@ -43,6 +43,8 @@ export interface Rpc {
   once(method: string, ...args: readonly RpcArgument[]): Promise<string>;
   /** One attempt at another endpoint, at most `timeoutMs`; undefined when it gives no answer. */
   probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined>;
+  /** The same credentials for another box. */
+  at(endpoint: string): Rpc;
 }
 
 export function createRpc(options: RpcOptions): Rpc {
@@ -86,6 +88,10 @@ class Client implements Rpc {
       if (error instanceof Unanswered) return undefined;
       throw error;
     }
+  }
+
+  at(endpoint: string): Rpc {
+    return new Client({ ...this.#options, endpoint: () => endpoint, session: () => this.#credentials() });
   }
 
   async #call(kind: CallKind, method: string, args: readonly RpcArgument[]): Promise<string | number | boolean> {

@@ -130,6 +130,44 @@ export interface FencedHost {
   readonly binding: { readonly guid: string; readonly uuid: string; readonly boundBy: string } | null;
 }
 
+/** What `ringfence.slot.status` answers. */
+export interface SlotStatus {
+  readonly running: "A" | "B";
+  /** Which try of the running slot this boot was, since it was marked good. */
+  readonly try: number;
+  readonly mode: string;
+  readonly isVerified: boolean;
+  readonly key: string;
+  readonly architecture: string;
+  /** What the next boot tries first. */
+  readonly next: "A" | "B";
+  readonly slots: Readonly<Record<"A" | "B", SlotFacts>>;
+  /** What this box lacks before its slot is marked good. */
+  readonly missing: readonly string[];
+  readonly lastEnd: string;
+  readonly update: UpdateFacts | null;
+}
+
+export interface SlotFacts {
+  /** "" for a slot without an image that may run here; `why` says so. */
+  readonly version: string;
+  readonly build: string;
+  readonly featureLevel: number;
+  readonly why: string;
+  readonly isGood: boolean;
+  readonly tries: number;
+}
+
+/** The last update or switch of a box. */
+export interface UpdateFacts {
+  readonly from: { readonly slot: string; readonly version: string; readonly build: string };
+  readonly to: { readonly slot: string; readonly version: string; readonly build: string };
+  readonly at: string;
+  /** `trial`, `good`, `fallback`, `left`. */
+  readonly outcome: string;
+  readonly why: string;
+}
+
 /**
  * An answer of a box as what it should be: boxes and commands are of one release, so only the outer form is looked at.
  * `part` must be there.

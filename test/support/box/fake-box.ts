@@ -5,9 +5,9 @@ import {
   bootOrder,
   chooseGrubEnv,
   countTry,
-  FIRST_ENV,
   formatGrubEnv,
   markGood,
+  onlySlot,
   otherSlot,
   type Slot,
 } from "../../../src/box/grub-env.ts";
@@ -39,7 +39,7 @@ export class FakeBox {
     this.slots = { A: new FakeBlocks(SLOT_BYTES, this.power), B: new FakeBlocks(SLOT_BYTES, this.power) };
     this.slots.A.put(0, contentOf(release, seed));
     this.slots.A.put(SLOT_BYTES - FOOTER_BYTES, footerOf(key, release));
-    for (const file of [this.esp.files.env1, this.esp.files.env2]) file.put(0, formatGrubEnv(FIRST_ENV));
+    for (const file of [this.esp.files.env1, this.esp.files.env2]) file.put(0, formatGrubEnv(onlySlot("A")));
     this.running = { slot: "A", release };
   }
 

@@ -5,16 +5,18 @@ import {
   chooseGrubEnv,
   countTry,
   ENV_BYTES,
-  FIRST_ENV,
   fallBack,
   formatGrubEnv,
   type GrubEnv,
   markBeingWritten,
   markGood,
+  onlySlot,
   parseGrubEnv,
   switchTo,
-  withRecovery,
+  withMode,
 } from "../../../src/box/grub-env.ts";
+
+const FIRST_ENV = onlySlot("A");
 
 test("the block is what GRUB reads: 1024 bytes, values in the first sector, GEN_A first and GEN_B last", () => {
   const bytes = formatGrubEnv({ ...FIRST_ENV, generation: 42 });
@@ -22,7 +24,7 @@ test("the block is what GRUB reads: 1024 bytes, values in the first sector, GEN_
   const text = Buffer.from(bytes).toString();
   assert.is(
     text.replace(/#+$/, ""),
-    "# GRUB Environment Block\nGEN_A=0000000042\nORDER=A B\nA_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=3\nRECOVERY=0\nGEN_B=0000000042\n",
+    "# GRUB Environment Block\nGEN_A=0000000042\nORDER=A B\nA_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=3\nMODE=0\nGEN_B=0000000042\n",
   );
   assert.ok(text.indexOf("GEN_B=0000000042\n") + 17 <= 512);
   assert.equal(parseGrubEnv(bytes), { ...FIRST_ENV, generation: 42 });
@@ -30,7 +32,7 @@ test("the block is what GRUB reads: 1024 bytes, values in the first sector, GEN_
 
 test("what grub-editenv wrote is read: shorter numbers and other keys", () => {
   const text =
-    "# GRUB Environment Block\nGEN_A=7\nORDER=B A\nA_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=2\nRECOVERY=0\nsaved_entry=x\nGEN_B=7\n";
+    "# GRUB Environment Block\nGEN_A=7\nORDER=B A\nA_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=2\nMODE=0\nsaved_entry=x\nGEN_B=7\n";
   const env = parseGrubEnv(Buffer.from(text.padEnd(ENV_BYTES, "#")));
   assert.equal(env?.order, ["B", "A"]);
   assert.equal(env?.slots.B, { isGood: false, tries: 2 });
@@ -41,7 +43,7 @@ test("a write that is torn at any byte, from either side, is the old one, the ne
     (env) => markBeingWritten(env, "B"),
     (env) => switchTo(env, "B"),
     (env) => markGood(env, "B"),
-    (env) => withRecovery(env, true),
+    (env) => withMode(env, "reset"),
   ];
   for (const generation of [1, 9, 99, 1999])
     for (const change of changes) {
@@ -81,6 +83,17 @@ test("a slot on trial is tried three times, then the other one; a good one alway
   assert.equal(env.order, ["A", "B"]);
   for (let tried = 0; tried < 9; tried++) env = countTry(env, "A");
   assert.equal(bootOrder(env), ["A"]);
+});
+
+test("of two good slots the one that fails three times gives way, and has its turn again after the other one did", () => {
+  let env: GrubEnv = { ...FIRST_ENV, slots: { A: { isGood: true, tries: 0 }, B: { isGood: true, tries: 0 } } };
+  const seen: string[] = [];
+  for (let boot = 0; boot < 8; boot++) {
+    const [first = "A"] = bootOrder(env);
+    seen.push(first);
+    env = countTry(env, first);
+  }
+  assert.is(seen.join(""), "AAABBBAA");
 });
 
 test("a slot that is being written, or that was left for its faults, is not booted", () => {

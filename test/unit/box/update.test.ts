@@ -127,7 +127,7 @@ test("a try that GRUB counted in env1 alone is kept by the next change", async (
   await box.boot(RELEASES);
   const { env, isWhole } = await box.store.read();
   assert.equal([env.slots.B.tries, isWhole], [1, false]);
-  assert.is((await box.store.change((now) => ({ ...now, isRecovery: true }))).slots.B.tries, 1);
+  assert.is((await box.store.change((now) => ({ ...now, mode: "recovery" }))).slots.B.tries, 1);
   assert.is((await box.store.read()).isWhole, true);
   assert.is(switchTo(markGood(env, "B"), "B").slots.B.isGood, false);
 });

@@ -1,0 +1,105 @@
+import { randomBytes } from "node:crypto";
+import { CodedError, errorChain } from "../base/error.ts";
+
+/** A sender that is silent for so long has gone, ms. */
+const SILENT_MS_MAX = 60_000;
+
+/** What became of an upload, as `ringfence.update.state` tells it. */
+export interface UploadState {
+  readonly kind: "receiving" | "installing" | "installed" | "failed";
+  /** Bytes of the bundle that came. */
+  readonly bytes: number;
+  /** Of a failure: why. */
+  readonly why: string;
+  /** Of an installed one. */
+  readonly slot: string;
+  readonly version: string;
+  readonly build: string;
+}
+
+export type Install = (
+  chunks: AsyncIterable<Uint8Array>,
+) => Promise<{ readonly slot: string; readonly release: { readonly version: string; readonly build: string } }>;
+
+/**
+ * A bundle that comes in pieces, each by a call of its own, and is installed while it comes: the next piece is taken when
+ * the one before is written, so no more than one lies in memory.
+ */
+export class Upload {
+  readonly id = randomBytes(16).toString("hex");
+  readonly done: Promise<void>;
+  #state: UploadState = { kind: "receiving", bytes: 0, why: "", slot: "", version: "", build: "" };
+  #piece: { readonly bytes: Uint8Array; readonly taken: () => void } | undefined;
+  #isWhole = false;
+  #wake: () => void = () => undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(install: Install, silentMs: number = SILENT_MS_MAX) {
+    this.#listen(silentMs);
+    this.done = install(this.#chunks(silentMs)).then(
+      ({ slot, release: { version, build } }) => this.#end({ kind: "installed", slot, version, build }),
+      (error: unknown) => this.#end({ kind: "failed", why: errorChain(error) }),
+    );
+  }
+
+  get state(): UploadState {
+    return this.#state;
+  }
+
+  /**
+   * Takes the piece that begins at `at`; one that is here already (a repeated call) is passed over. Returns how many bytes
+   * have come; a failed installation takes none. Throws `update` when pieces are missing before it.
+   */
+  async put(at: number, bytes: Uint8Array): Promise<number> {
+    const have = this.#state.bytes;
+    if (this.#state.kind !== "receiving" || at + bytes.length <= have) return have;
+    if (at !== have || this.#piece !== undefined || this.#isWhole)
+      throw new CodedError("update", `The bundle's bytes from ${have} on are next, not those from ${at} on`);
+    this.#state = { ...this.#state, bytes: have + bytes.length };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#piece = { bytes, taken: resolve };
+    this.#wake();
+    await Promise.race([promise, this.done]);
+    return this.#state.bytes;
+  }
+
+  /** No more comes. */
+  end(): void {
+    if (this.#state.kind !== "receiving") return;
+    this.#isWhole = true;
+    this.#state = { ...this.#state, kind: "installing" };
+    this.#wake();
+  }
+
+  async *#chunks(silentMs: number): AsyncGenerator<Uint8Array, void> {
+    for (;;) {
+      const piece = this.#piece;
+      if (piece !== undefined) {
+        yield piece.bytes;
+        // It is asked for the next one, so this one is written.
+        this.#piece = undefined;
+        this.#listen(silentMs);
+        piece.taken();
+      } else if (this.#isWhole) return;
+      else if (this.#silence === undefined)
+        throw new CodedError(
+          "bundle-truncated",
+          `Nothing came for ${silentMs / 1000} s, after ${this.#state.bytes} bytes`,
+        );
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #listen(silentMs: number): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      this.#silence = undefined;
+      this.#wake();
+    }, silentMs);
+  }
+
+  #end(end: Partial<UploadState>): void {
+    clearTimeout(this.#silence);
+    this.#state = { ...this.#state, ...end };
+  }
+}
