@@ -32,10 +32,23 @@ const MEMORY_MIB_UEFI = 320;
 const OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
-/** A card on QEMU's own network, where a DHCP server answers. */
-export const USER_NETWORK: readonly string[] = [
-  ...["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="],
-];
+/** A card on QEMU's own network, where a DHCP server answers; with `apiPort` the box's front-end is there on localhost. */
+export function userNetwork(apiPort?: number): readonly string[] {
+  const forward = apiPort === undefined ? "" : `,hostfwd=tcp:127.0.0.1:${apiPort}-:2633`;
+  return ["-netdev", `user,id=net${forward}`, "-device", "virtio-net-pci,netdev=net,romfile="];
+}
+
+/** A stick on a USB port of its own. */
+export function usbStick(file: string): readonly string[] {
+  const drive = ["-drive", `if=none,id=stick,format=raw,file=${file}`];
+  return [
+    "-device",
+    "qemu-xhci,id=stick-bus",
+    ...drive,
+    "-device",
+    "usb-storage,bus=stick-bus.0,drive=stick,removable=on",
+  ];
+}
 
 /**
  * The words of QEMU for a box of the smallest kind that is promised to work: x86-64-v2, one processor, software emulation

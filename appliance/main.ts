@@ -7,7 +7,7 @@ import { CodedError, errorChain } from "../src/base/error.ts";
 import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { buildImage } from "./build.ts";
 import { command } from "./command.ts";
-import { DISKS, emulator, USER_NETWORK, WATCHDOGS } from "./emulator.ts";
+import { DISKS, emulator, userNetwork, WATCHDOGS } from "./emulator.ts";
 import { flash } from "./flash.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "..");
@@ -70,7 +70,7 @@ async function run(words: readonly string[]): Promise<void> {
     ...{ image: disk, format: "qcow2", disk: kind, isUefi: options.has("uefi"), watchdog },
     ...(memoryMib === 0 ? {} : { memoryMib }),
   });
-  const child = Bun.spawn([...machine, ...USER_NETWORK, "-serial", "mon:stdio"], {
+  const child = Bun.spawn([...machine, ...userNetwork(), "-serial", "mon:stdio"], {
     stdio: ["inherit", "inherit", "inherit"],
   });
   // Ctrl-C is the box's: QEMU hands it on.

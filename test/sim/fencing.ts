@@ -61,6 +61,9 @@ const ELECTION_MS = 750;
 /** A datagram may be on the wire this long: under C, which is 8 s. */
 const WIRE_MS_MAX = 7_000;
 
+/** Longer than two reads of a proof are apart: what wrong answers a proof can stand says fencing.md section 2. */
+const GLITCHES_APART_MS = 700;
+
 /** Glitching firmware is the rarest to matter: twice as likely. */
 const BMC_MOODS = [
   "good",
@@ -101,7 +104,7 @@ interface SimHost {
   lastAnswerAt: number;
   readonly domains: Set<number>;
   bmc: (typeof BMC_MOODS)[number];
-  lastReadGlitched: boolean;
+  glitchedAt: number;
   /** When each record's OFF_SENT was applied on the boxes. */
   offApplied: { key: string; at: number } | undefined;
 }
@@ -192,7 +195,7 @@ class World {
         lastAnswerAt: 0,
         domains: new Set(),
         bmc: "good",
-        lastReadGlitched: false,
+        glitchedAt: -10_000,
         offApplied: undefined,
       });
     }
@@ -544,15 +547,16 @@ class World {
     };
   }
 
-  /** Glitching firmware says *off* once in a while, never twice in a row. */
+  /**
+   * Glitching firmware says *off* once in a while, and then the truth for a time. Not "never twice in a row": two leaders
+   * that read in turns would each get only the wrong answers (seed 303780354107).
+   */
   #readPower(host: SimHost): "on" | "off" {
-    if (host.bmc === "glitches" && host.isPowered && !host.lastReadGlitched && this.#random.chance(0.4)) {
-      host.lastReadGlitched = true;
-      this.#count("bmc glitch");
-      return "off";
-    }
-    host.lastReadGlitched = false;
-    return host.isPowered ? "on" : "off";
+    const mayGlitch = host.bmc === "glitches" && host.isPowered && this.#now - host.glitchedAt >= GLITCHES_APART_MS;
+    if (!mayGlitch || !this.#random.chance(0.4)) return host.isPowered ? "on" : "off";
+    host.glitchedAt = this.#now;
+    this.#count("bmc glitch");
+    return "off";
   }
 
   /** Driver's check, a pause of any length, the kernel's gate, the wire, the BMC. */

@@ -1,6 +1,8 @@
 /** A box from an image as a person has it: a cluster of its own, and a console password that is known. */
+import { resolve } from "node:path";
 import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
 
+const SESSION = "oneadmin:rack and ruin";
 export const PASSWORD = "correct horse";
 const ARGON = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
 /** As rootfs/usr/lib/ringfence/box.conf, with a cluster that this box founds. */
@@ -18,10 +20,11 @@ export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
   const files = {
     "etc/box.conf": BOX_CONF,
+    "lib/.one/one_auth": `${SESSION}\n`,
     "lib/console-password": `${await Bun.password.hash(PASSWORD, ARGON)}\n`,
     ...options.files,
   };
-  return Machine.of(image, { ...options, files });
+  return Machine.of(image, { ...options, files, session: SESSION });
 }
 
 /** Waits for the line of a boot that went well; where it ends, and what it says. */
@@ -32,6 +35,21 @@ export async function healthy(
   const end = await box.expect(HEALTHY, BOOT_MS, from);
   const [, slot = "", , seconds] = HEALTHY.exec(box.text.slice(from)) ?? [];
   return { slot, seconds: Number(seconds), end };
+}
+
+const CLI = resolve(import.meta.dir, "../../../src/cli/main.ts");
+
+/** Runs a command of ours against the box, as from an operator's machine; its output, of failures too. */
+export async function run(
+  box: Machine,
+  ...words: readonly string[]
+): Promise<{ readonly code: number; readonly text: string }> {
+  const child = Bun.spawn([process.execPath, CLI, ...words], {
+    env: { ...process.env, HOME: "/nonexistent", ONE_XMLRPC: box.endpoint, ONE_AUTH: box.authFile },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code, text: `${out}${err}` };
 }
 
 /** Opens a root shell on the serial line: password, the box's name, and a shell that answers. */

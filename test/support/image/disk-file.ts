@@ -21,7 +21,11 @@ export async function putFiles(disk: string, files: Readonly<Record<string, stri
   try {
     const commands = Object.entries(files).flatMap(([path, text], index) => {
       writeFileSync(`${directory}/${index}`, text);
-      return [`mkdir ${dirname(path)}`, `write ${directory}/${index} ${path}`, `set_inode_field ${path} mode 0100600`];
+      return [
+        ...directoriesOf(path).map((one) => `mkdir ${one}`),
+        `write ${directory}/${index} ${path}`,
+        `set_inode_field ${path} mode 0100600`,
+      ];
     });
     writeFileSync(`${directory}/commands`, `${commands.join("\n")}\n`);
     // A directory may be there already: debugfs says so and goes on.
@@ -35,6 +39,12 @@ export async function putFiles(disk: string, files: Readonly<Record<string, stri
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** `a`, `a/b` of `a/b/c`. */
+function directoriesOf(path: string): readonly string[] {
+  const names = dirname(path).split("/");
+  return names.map((_, index) => names.slice(0, index + 1).join("/"));
 }
 
 /** Overwrites `length` bytes of a slot from `from` on, as a failing disk would. */

@@ -1,9 +1,9 @@
 /** A box in an emulator, from an image: its serial line is a script's, its plug can be pulled. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Disk, emulator, USER_NETWORK, type Watchdog } from "../../../appliance/emulator.ts";
+import { type Disk, emulator, usbStick, userNetwork, type Watchdog } from "../../../appliance/emulator.ts";
 import { PATIENCE } from "../patience.ts";
 import { copyDisk, putFiles, wipe } from "./disk-file.ts";
 import { type MachineEvent, Monitor } from "./monitor.ts";
@@ -19,6 +19,10 @@ export interface MachineOptions {
   readonly watchdog?: Watchdog;
   /** What an installer left on the data partition, path (as `etc/box.conf`) → text. */
   readonly files?: Readonly<Record<string, string>>;
+  /** What is plugged in by USB: the file of a stick. */
+  readonly stick?: string;
+  /** `user:password` for its front-end. */
+  readonly session?: string;
 }
 
 export class Machine {
@@ -27,6 +31,7 @@ export class Machine {
   #child: ReturnType<typeof Bun.spawn> | undefined;
   #line: Socket | undefined;
   #monitor: Monitor | undefined;
+  readonly #apiPort = freePort();
   /** All that came over the serial line since the machine was made. */
   text = "";
 
@@ -37,6 +42,7 @@ export class Machine {
   /** A machine with a disk of its own over `image`, which stays as it is; off. */
   static async of(image: string, options: MachineOptions = {}): Promise<Machine> {
     const machine = new Machine(options);
+    if (options.session !== undefined) writeFileSync(machine.authFile, options.session);
     await copyDisk(image, machine.disk);
     if (options.files !== undefined) await putFiles(machine.disk, options.files);
     return machine;
@@ -49,6 +55,16 @@ export class Machine {
   /** As a disk does that has forgotten the beginning of its last partition. */
   damageData(): void {
     wipe(this.disk, "ringfence-data");
+  }
+
+  /** The box's front-end, from here. */
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.#apiPort}/RPC2`;
+  }
+
+  /** For ONE_AUTH. */
+  get authFile(): string {
+    return join(this.#directory, "one_auth");
   }
 
   get #monitorPath(): string {
@@ -81,7 +97,7 @@ export class Machine {
 
   async powerOn(): Promise<void> {
     const socket = join(this.#directory, "serial");
-    const { disk = "virtio", isUefi = false, watchdog } = this.#options;
+    const { disk = "virtio", isUefi = false, watchdog, stick } = this.#options;
     const words = emulator({ image: this.disk, format: "raw", disk, isUefi, watchdog });
     const lines = [
       "-serial",
@@ -89,8 +105,9 @@ export class Machine {
       "-qmp",
       `unix:${this.#monitorPath},server=on,wait=off`,
     ];
+    const devices = [...userNetwork(this.#apiPort), ...(stick === undefined ? [] : usbStick(stick))];
     // The least of the machine: what else runs there has its own time limits.
-    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...USER_NETWORK, ...lines, "-S"], {
+    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...devices, ...lines, "-S"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     const end = performance.now() + CONNECT_MS * PATIENCE;
@@ -157,6 +174,14 @@ export class Machine {
     await this.powerCut();
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** One that nobody has now; whoever takes it first, has it. */
+function freePort(): number {
+  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const { port } = server;
+  server.stop();
+  return port;
 }
 
 function opened(path: string): Promise<Socket | undefined> {

@@ -1,0 +1,80 @@
+// Updates on real slots, with the real boot loader: what proves itself stays, what does not is left. time-limit: 1500 s
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { aBox, healthy, LOADER, run } from "../support/image/box.ts";
+import { theImage } from "../support/image/image.ts";
+import { BOOT_MS, type Machine } from "../support/image/machine.ts";
+import { Versions } from "../support/image/versions.ts";
+import { PATIENCE } from "../support/patience.ts";
+
+const versions = new Versions(await theImage());
+const image = await theImage();
+
+/** Waits until `ringfence slot status` says so. */
+async function slotsSay(box: Machine, pattern: RegExp, withinMs: number): Promise<string> {
+  let text = "";
+  for (const end = performance.now() + withinMs * PATIENCE; performance.now() < end; await Bun.sleep(500)) {
+    ({ text } = await run(box, "ringfence", "slot", "status"));
+    if (pattern.test(text)) return text;
+  }
+  throw new Error(`Waited in vain for ${pattern}; slot status says:\n${text}`);
+}
+
+test("a good boot takes its try back, so that any number of boots stays on the slot", async () => {
+  const box = await aBox(image);
+  try {
+    let from = 0;
+    for (let boot = 0; boot < 5; boot++) {
+      if (boot === 0) await box.powerOn();
+      else await box.reset();
+      const { slot, end } = await healthy(box, from);
+      assert.is(slot, "A");
+      from = end;
+      await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
+    }
+    assert.not.match(box.text, /slot A, try 2/);
+  } finally {
+    await box.remove();
+  }
+});
+
+test("an update is installed while the box runs, proves itself, and is marked good; an older bundle is refused", async () => {
+  const box = await aBox(image);
+  try {
+    await box.powerOn();
+    const { end } = await healthy(box);
+    await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
+    const applied = await run(box, "ringfence", "update", "apply", versions.same({ version: "0.2.0" }), "--restart");
+    assert.match(applied.text, /0\.2\.0 is in slot B/);
+    assert.is((await healthy(box, end)).slot, "B");
+    const text = await slotsSay(box, /UPDATE .*0\.1\.0 \(A\) -> 0\.2\.0 \(B\): has proved itself/, BOOT_MS);
+    assert.match(text, /SLOT B .*0\.2\.0 .*good {2}<- runs, next/);
+    const older = await run(box, "ringfence", "update", "apply", versions.same({ version: "0.1.9" }));
+    assert.is(older.code, 255);
+    assert.match(older.text, /0\.1\.9 is older than 0\.2\.0, which runs here: --downgrade/);
+  } finally {
+    await box.remove();
+  }
+});
+
+test("a version whose userland does not start is tried three times, then what ran before runs again, and says so", async () => {
+  const box = await aBox(image);
+  try {
+    await box.powerOn();
+    const { end } = await healthy(box);
+    await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
+    const bad = await versions.withoutUserland({ version: "0.3.0" });
+    assert.match((await run(box, "ringfence", "update", "apply", bad, "--restart")).text, /0\.3\.0 is in slot B/);
+    assert.is((await healthy(box, end)).slot, "A");
+    const tried = [...box.text.slice(end).matchAll(new RegExp(LOADER, "g"))].map(
+      ([, slot, count]) => `${slot}${count}`,
+    );
+    assert.equal(tried, ["B1", "B2", "B3", "A1"]);
+    await slotsSay(box, /UPDATE .*FELL BACK: it did not come up: the boot loader went back/, BOOT_MS);
+  } finally {
+    await box.remove();
+  }
+});
+
+test.after(() => versions.remove());
+test.run();

@@ -1,0 +1,88 @@
+/** Update bundles for the tests, signed with the TEST key: made of an image, without building one more. */
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { ARCHITECTURES } from "../../../appliance/architecture.ts";
+import { command } from "../../../appliance/command.ts";
+import { readSigningKey } from "../../../appliance/keys.ts";
+import { partitionOffset, partitionSize } from "../../../appliance/partitions.ts";
+import { type Description, packRoot, sealSlot, writeBundle } from "../../../appliance/slot.ts";
+import type { Release } from "../../../src/box/release.ts";
+import { openVerifier } from "../../../src/box/signature.ts";
+import { decodeFooter, FOOTER_BYTES } from "../../../src/box/slot-footer.ts";
+
+const REPOSITORY = resolve(import.meta.dir, "../../..");
+
+/** A directory with bundles, that ends with the test. */
+export class Versions {
+  readonly #directory = mkdtempSync(join(tmpdir(), "ringfence-versions-"));
+  readonly #image: string;
+  readonly release: Release;
+
+  constructor(image: string) {
+    this.#image = image;
+    const footer = decodeFooter(
+      read(image, partitionOffset("ringfence-a") + partitionSize("ringfence-a") - FOOTER_BYTES, FOOTER_BYTES),
+      openVerifier(readSigningKey(REPOSITORY, undefined).publicPem),
+    );
+    if (typeof footer === "string") throw new Error(`Slot A of ${image}: ${footer}`);
+    this.release = footer.release;
+  }
+
+  /** The image's own content under another version. */
+  same(change: Partial<Description>): string {
+    const file = `${this.#directory}/slot.squashfs`;
+    writeFileSync(file, this.#squashfs());
+    return this.#bundle(file, change);
+  }
+
+  /** Kernel and initramfs, and behind them nothing that could start: what a bad build may be. */
+  async withoutUserland(change: Partial<Description>): Promise<string> {
+    const [whole, root, file] = ["whole.squashfs", "root", "bad.squashfs"].map(
+      (name) => `${this.#directory}/${name}`,
+    ) as [string, string, string];
+    writeFileSync(whole, this.#squashfs());
+    await command(["unsquashfs", "-q", "-n", "-d", root, whole, "boot/vmlinuz", "boot/initrd"]);
+    // What the initramfs needs of it: places to mount.
+    for (const name of ["proc", "sys", "dev", "run", "tmp", "var", "data", "etc/one", "root/.ssh"])
+      mkdirSync(`${root}/${name}`, { recursive: true });
+    const [architecture] = ARCHITECTURES;
+    if (architecture === undefined) throw new Error("No architecture is known");
+    await packRoot(root, file, architecture, this.release.builtAt);
+    return this.#bundle(file, change);
+  }
+
+  remove(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #squashfs(): Uint8Array {
+    return read(this.#image, partitionOffset("ringfence-a"), this.release.imageBytes);
+  }
+
+  #bundle(squashfs: string, change: Partial<Description>): string {
+    const { version, build, builtAt, architecture, featureLevel, featureLevelMin, key } = this.release;
+    const description = { version, build, builtAt, architecture, featureLevel, featureLevelMin, key, ...change };
+    const file = `${this.#directory}/ringfence-${description.version}.rfb`;
+    writeBundle(file, sealSlot(squashfs, description, readSigningKey(REPOSITORY, undefined)));
+    return file;
+  }
+}
+
+/** A stick with one FAT file system and these files in its root. */
+export async function makeStick(file: string, files: readonly string[], mebibytes: number): Promise<void> {
+  await command(["truncate", "-s", `${mebibytes}M`, file]);
+  await command(["mkfs.vfat", "-F", "32", file]);
+  if (files.length > 0) await command(["mcopy", "-i", file, ...files, "::"]);
+}
+
+function read(file: string, at: number, length: number): Uint8Array {
+  const handle = openSync(file, "r");
+  try {
+    const bytes = new Uint8Array(length);
+    if (readSync(handle, bytes, 0, length, at) !== length) throw new Error(`"${file}" ends before ${at + length}`);
+    return bytes;
+  } finally {
+    closeSync(handle);
+  }
+}
