@@ -184,6 +184,7 @@ async function main(): Promise<void> {
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => leave(0));
   checkIn.phase("started");
+  slots.started();
 }
 
 /** What hears of roles; the cluster may speak before they are built. */

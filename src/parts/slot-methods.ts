@@ -23,12 +23,18 @@ const PIECE_CHARACTERS_MAX = 1024 * 1024;
 export interface BoxSlots {
   /** For whoever may administrate the cluster; refused on a machine that is no image. */
   readonly methods: readonly Method[];
+  /** This box's front-end is there to be asked. */
+  started(): void;
   stop(): void;
 }
 
 /** This box's slots: the watch over the one that runs, and what the commands `slot` and `update` ask. */
 export function startSlots(log: (text: string) => void): BoxSlots {
-  const none = (why: string): BoxSlots => ({ methods: slotMethods(why, log), stop: () => undefined });
+  const none = (why: string): BoxSlots => ({
+    methods: slotMethods(why, log),
+    started: () => undefined,
+    stop: () => undefined,
+  });
   if (!isImage()) return none("This machine was not started from an image of ringfence: it has no slots");
   let slots: Slots;
   try {
@@ -44,13 +50,15 @@ export function startSlots(log: (text: string) => void): BoxSlots {
     ...{ env: slots.env, running: { slot, build: release.build }, log },
     record: () => slots.record(),
     keep: (record) => slots.keep(record),
-    health: async () => healthOf(await askThisBox()),
+    // Not before there is somebody to answer: on a slow machine asking is no small part of a start.
+    health: async () => healthOf(isStarted ? await askThisBox() : undefined),
     isWhole: async (other) => typeof (await slots.release(other)) !== "string",
     now: () => clock.monotonicRaw(),
     bootMs: () => clock.bootTime(),
     reboot: rebootMachine,
   });
   let isStopped = false;
+  let isStarted = false;
   let said = "";
   let isHealthy = false;
   const run = async (): Promise<void> => {
@@ -71,6 +79,9 @@ export function startSlots(log: (text: string) => void): BoxSlots {
   void run();
   return {
     methods: slotMethods({ slots, watch }, log),
+    started: () => {
+      isStarted = true;
+    },
     stop: () => {
       isStopped = true;
     },

@@ -106,8 +106,7 @@ export class Machine {
       `unix:${this.#monitorPath},server=on,wait=off`,
     ];
     const devices = [...userNetwork(this.#apiPort), ...(stick === undefined ? [] : usbStick(stick))];
-    // The least of the machine: what else runs there has its own time limits.
-    this.#child = Bun.spawn(["nice", "-n", "19", ...words, ...devices, ...lines, "-S"], {
+    this.#child = Bun.spawn([...words, ...devices, ...lines, "-S"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     const end = performance.now() + CONNECT_MS * PATIENCE;
