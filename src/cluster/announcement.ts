@@ -4,6 +4,8 @@ import type { Membership, RaftId } from "../raft/types.ts";
 export interface Announcement {
   /** The largest feature level that this box can run. */
   readonly featureLevel: number;
+  /** The largest that the image in its other slot can run, to which it may fall back; absent where there is none. */
+  readonly fallbackLevel?: number | undefined;
   /** Version of its software, for people. */
   readonly build: string;
   /** The timings that its oned.conf asks for, in `config/timings.ts`'s text form; "" from a box that does not say. */
@@ -20,14 +22,17 @@ export interface LevelObstacle {
 }
 
 /**
- * Whether feature level `level` may be raised: every member, learners too, is heard *now* and announced that it knows it.
- * A member that is off may come back with an older build, and would then be shut out.
+ * Whether feature level `level` may be raised: every member, learners too, is heard *now* and announced that
+ * it knows it, and whatever it may fall back to. A member that is off may come back with an older build, and would then be shut out.
  */
 export function levelObstacles(level: number, membership: Membership, announced: Announced): readonly LevelObstacle[] {
   return membership.members.flatMap(({ raftId, name }) => {
     const of = announced.get(raftId);
     if (of === undefined) return [{ name, why: "is not connected" }];
-    if (of.featureLevel >= level) return [];
+    const { fallbackLevel = of.featureLevel } = of;
+    if (Math.min(of.featureLevel, fallbackLevel) >= level) return [];
+    if (of.featureLevel >= level)
+      return [{ name, why: `may fall back to its other slot, whose image knows level ${fallbackLevel}` }];
     return [{ name, why: `has build ${of.build}, which knows level ${of.featureLevel}` }];
   });
 }

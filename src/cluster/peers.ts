@@ -337,8 +337,8 @@ export class Peers {
       known.sockets.set(socket, now);
       return;
     }
-    const { featureLevel, build = "", timings = "" } = hello;
-    const announcement = { featureLevel, build, timings };
+    const { featureLevel, fallbackLevel, build = "", timings = "" } = hello;
+    const announcement = { featureLevel, fallbackLevel, build, timings };
     this.#lives.set(hello.raftId, { nonce: hello.nonce, announcement, sockets: new Map([[socket, now]]) });
     // It has restarted: what we still hold towards its former life leads nowhere.
     if (known !== undefined) {

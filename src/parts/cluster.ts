@@ -38,6 +38,7 @@ import { PEER_PORT, paths } from "./paths.ts";
 import { powerInterfaces } from "./power-interfaces.ts";
 import { completeRestore, isRestoreRequested } from "./restore.ts";
 import { encodeSideReport, toldCheck } from "./side-report.ts";
+import { otherSlotLevel } from "./slots.ts";
 import { Snapshots } from "./snapshots.ts";
 import { damagedStandDown, finishSetAside, readStandDown, recordStandDown, standDownOf } from "./stand-down.ts";
 import type { Bootstrap } from "./start-membership.ts";
@@ -306,7 +307,10 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     nonce,
     timings: (await timingsOf(state)) ?? config.cluster.timings,
     level: state.level,
-    announcement: { featureLevel: FEATURE_LEVEL, build: BUILD, timings: timingsText(config.cluster.timings) },
+    announcement: {
+      ...{ featureLevel: FEATURE_LEVEL, build: BUILD, timings: timingsText(config.cluster.timings) },
+      fallbackLevel: await otherSlotLevel(),
+    },
     listen: { host: address ?? "0.0.0.0", port: PEER_PORT },
     localAddress: address,
     bootstrap,

@@ -3,7 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { basename } from "node:path";
 import { CodedError } from "../base/error.ts";
 import type { BootReport } from "../box/boot-report.ts";
-import type { Slot } from "../box/grub-env.ts";
+import { otherSlot, type Slot } from "../box/grub-env.ts";
 import type { Release } from "../box/release.ts";
 import { openVerifier, type Verify } from "../box/signature.ts";
 import { EnvStore } from "../box/slots/env-store.ts";
@@ -13,7 +13,7 @@ import { formatUpdateRecord, parseUpdateRecord, type UpdateRecord } from "../box
 import type { SlotStatus } from "../cli/ringfence/answers.ts";
 import { writeFileDurably } from "../cluster/identity.ts";
 import { lockFile } from "../linux/process.ts";
-import { readBootReport } from "./image.ts";
+import { isImage, readBootReport } from "./image.ts";
 import { paths } from "./paths.ts";
 import { withMounted } from "./usb-sticks.ts";
 
@@ -69,6 +69,19 @@ export function openSlots(): Slots {
     },
     keep: (record) => writeFileDurably(paths.updateRecord, formatUpdateRecord(record)),
   };
+}
+
+/** The feature level of the image to which this box may fall back; undefined where there is none. */
+export async function otherSlotLevel(): Promise<number | undefined> {
+  if (!isImage()) return undefined;
+  try {
+    const slots = openSlots();
+    const release = await slots.release(otherSlot(slots.report.slot));
+    return typeof release === "string" ? undefined : release.featureLevel;
+  } catch {
+    // The slots' own watch says what is wrong with them.
+    return undefined;
+  }
 }
 
 /** Mounted for as long as it is used: a power cut finds it unmounted nearly always. */

@@ -43,6 +43,10 @@ const benches: Record<string, { readonly about: string; readonly load: () => Pro
     about: "the gap that a client sees when the leader loses power, beside keepalived",
     load: async () => (await import("./vip.ts")).bench,
   },
+  image: {
+    about: "the image in an emulator: sizes, boot, memory, update, the watchdog's bite (10 min)",
+    load: async () => (await import("./image.ts")).bench,
+  },
   chain: {
     about: "power cut of a hypervisor → proven off → its guest answers elsewhere",
     load: async () => (await import("./chain.ts")).bench,

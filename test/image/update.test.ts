@@ -1,10 +1,10 @@
 // Updates on real slots, with the real boot loader: what proves itself stays, what does not is left. time-limit: 1500 s
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aBox, healthy, LOADER, run } from "../support/image/box.ts";
+import { aBox, healthy, LOADER, PASSWORD, run } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS, type Machine } from "../support/image/machine.ts";
-import { Versions } from "../support/image/versions.ts";
+import { makeStick, Versions } from "../support/image/versions.ts";
 import { PATIENCE } from "../support/patience.ts";
 
 const versions = new Versions(await theImage());
@@ -71,6 +71,49 @@ test("a version whose userland does not start is tried three times, then what ra
     );
     assert.equal(tried, ["B1", "B2", "B3", "A1"]);
     await slotsSay(box, /UPDATE .*FELL BACK: it did not come up: the boot loader went back/, BOOT_MS);
+  } finally {
+    await box.remove();
+  }
+});
+
+test("a stick updates a box from its console, without anything else", async () => {
+  const stick = versions.path("stick.img");
+  await makeStick(stick, [versions.same({ version: "0.2.0" })], 128);
+  const box = await aBox(image, { stick });
+  try {
+    await box.powerOn();
+    const { end } = await healthy(box);
+    await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
+    await box.say("", /ringfence> $/);
+    await box.say("sticks", /ringfence-0\.2\.0\.rfb, \d+ KiB[\s\S]*ringfence> $/);
+    await box.say("update ringfence-0.2.0.rfb", /Password: $/);
+    await box.say(PASSWORD, /name[^\n]*: $/);
+    await box.say("ringfence", /Version 0\.2\.0 is in slot B/, BOOT_MS);
+    assert.is((await healthy(box, end)).slot, "B");
+  } finally {
+    await box.remove();
+  }
+});
+
+test("a factory reset leaves a new box, with both images as they were", async () => {
+  const box = await aBox(image);
+  try {
+    await box.powerOn();
+    const { end } = await healthy(box);
+    await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
+    await box.say("", /ringfence> $/);
+    await box.say("reset", /Type erase: $/);
+    await box.say("erase", /Password: $/);
+    await box.say(PASSWORD, /name[^\n]*: $/);
+    await box.say("ringfence", /is a new box then/);
+    await box.expect(/factory reset: erases \/dev\/vda5; both system images and the ESP are kept/, BOOT_MS, end);
+    const again = await healthy(box, end);
+    assert.is(again.slot, "A");
+    await box.say("", /belongs to no cluster yet[\s\S]*ringfence> $/, 20_000);
+    // It is done once.
+    await box.reset();
+    const last = await healthy(box, again.end);
+    assert.not.match(box.text.slice(again.end, last.end), /factory reset/);
   } finally {
     await box.remove();
   }

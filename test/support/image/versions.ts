@@ -52,6 +52,11 @@ export class Versions {
     return this.#bundle(file, change);
   }
 
+  /** Where a file may be put that ends with the bundles. */
+  path(name: string): string {
+    return `${this.#directory}/${name}`;
+  }
+
   remove(): void {
     rmSync(this.#directory, { recursive: true, force: true });
   }

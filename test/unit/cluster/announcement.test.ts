@@ -24,6 +24,11 @@ test("a level is free when every member, learners too, is heard and knows it", (
   assert.equal(levelObstacles(2, members, heard({ ...all, d: { featureLevel: 1 } })), [
     { name: "box3", why: "has build 1.0, which knows level 1" },
   ]);
+  const mayFallBack = { featureLevel: 2, fallbackLevel: 1 };
+  assert.equal(levelObstacles(2, members, heard({ ...all, c: mayFallBack })), [
+    { name: "box2", why: "may fall back to its other slot, whose image knows level 1" },
+  ]);
+  assert.equal(levelObstacles(2, members, heard({ ...all, c: { featureLevel: 2, fallbackLevel: 3 } })), []);
   const { b: _, ...withoutB } = all;
   assert.equal(levelObstacles(2, members, heard(withoutB)), [{ name: "box1", why: "is not connected" }]);
   assert.is(levelObstacles(4, members, heard(all)).length, 4);

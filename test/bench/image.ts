@@ -1,0 +1,117 @@
+/**
+ * The image as a box in an emulator without hardware virtualisation: sizes, boot, memory, update, and its watchdog. No
+ * peer does the same, so the rows stand beside the goals of appliance.md only.
+ */
+import { statSync } from "node:fs";
+import { aBox, healthy, openShell, run, shell } from "../support/image/box.ts";
+import { HANGS, HARDWARE_TIMEOUT_MS } from "../support/image/hangs.ts";
+import { theImage } from "../support/image/image.ts";
+import type { Machine } from "../support/image/machine.ts";
+import { Versions } from "../support/image/versions.ts";
+import type { BenchRow } from "./row.ts";
+
+const BOOTS = 3;
+const RESTART_MS_MAX = 120_000;
+const PROBE_MS = 300;
+
+export async function bench(options: { runs?: number; log: (line: string) => void }): Promise<BenchRow[]> {
+  const { log, runs = BOOTS } = options;
+  const image = await theImage();
+  const row = (key: string, values: readonly number[], unit: string): BenchRow => {
+    log(`image.${key}: ${values.map((value) => value.toPrecision(4)).join(", ")} ${unit}`);
+    const ranked = [...values].sort((a, b) => a - b);
+    const value = ranked[Math.floor(ranked.length / 2)] ?? 0;
+    return { key: `image.${key}`, value, unit, n: values.length, peer: null, peerValue: null, ratio: null };
+  };
+  const versions = new Versions(image);
+  try {
+    const { imageBytes, treeBytes } = versions.release;
+    const rows = [
+      row("slotMb", [(imageBytes + treeBytes) / 1e6], "MB"),
+      row("diskMb", [statSync(`${image}.zst`).size / 1e6], "MB"),
+    ];
+    const boots: number[] = [];
+    for (let boot = 0; boot < runs; boot++) {
+      const box = await aBox(image);
+      try {
+        boots.push(await secondsToHealthy(box));
+        if (boot > 0) continue;
+        rows.push(row("updateSeconds", [await updateSeconds(box, versions)], "s"));
+        rows.push(row("mainRestart", [(await mainRestartMs(box)) / 1000], "s"));
+        await openShell(box);
+        const used = await shell(
+          box,
+          "awk '/^MemTotal/ { t = $2 } /^MemAvailable/ { a = $2 } END { print t - a }' /proc/meminfo",
+        );
+        rows.push(row("memoryMb", [(Number(used) * 1024) / 1e6], "MB"));
+      } finally {
+        await box.remove();
+      }
+    }
+    rows.push(row("bootSeconds", boots, "s"));
+    const ratios: number[] = [];
+    for (const { name, words } of HANGS) {
+      const ms = await hangResetMs(image, words);
+      log(`${name}: reset after ${Math.round(ms)} ms of ${HARDWARE_TIMEOUT_MS}`);
+      ratios.push(ms / HARDWARE_TIMEOUT_MS);
+    }
+    // The promise is about the worst.
+    rows.push({ ...row("hangReset.ratio", ratios, "x"), value: Math.max(...ratios) });
+    log("image.hangVip.default and .fast are left out: images have no rack yet; bench vip measures a stopped holder");
+    return rows;
+  } finally {
+    versions.remove();
+  }
+}
+
+/** From the emulator's start. */
+async function secondsToHealthy(box: Machine): Promise<number> {
+  const began = performance.now();
+  await box.powerOn();
+  await healthy(box);
+  return (performance.now() - began) / 1000;
+}
+
+/** Sent, written, read back and switched; the box goes on meanwhile. */
+async function updateSeconds(box: Machine, versions: Versions): Promise<number> {
+  const bundle = versions.same({ version: "0.2.0" });
+  for (const end = performance.now() + RESTART_MS_MAX; performance.now() < end; await Bun.sleep(500))
+    if (/SLOT A .*good {2}<- runs/.test((await run(box, "ringfence", "slot", "status")).text)) break;
+  const { text } = await run(box, "ringfence", "update", "apply", bundle);
+  const seconds = /in (\d+\.\d) s\.$/m.exec(text)?.[1];
+  if (seconds === undefined) throw new Error(`The update was not taken: ${text}`);
+  return Number(seconds);
+}
+
+/** From the moment that main's work thread stands still until a new main answers. */
+async function mainRestartMs(box: Machine): Promise<number> {
+  await openShell(box);
+  await shell(box, "ringfence watchdog test --freeze work --yes");
+  box.type("exit\r");
+  const began = performance.now();
+  let wasSilent = false;
+  while (performance.now() - began < RESTART_MS_MAX) {
+    const isAnswering = await fetch(box.endpoint, { signal: AbortSignal.timeout(PROBE_MS) }).then(
+      () => true,
+      () => false,
+    );
+    if (isAnswering && wasSilent) return performance.now() - began;
+    wasSilent ||= !isAnswering;
+    await Bun.sleep(50);
+  }
+  throw new Error("Main did not come back");
+}
+
+async function hangResetMs(image: string, words: string): Promise<number> {
+  const box = await aBox(image, { watchdog: "i6300esb" });
+  try {
+    await box.powerOn();
+    await healthy(box);
+    await openShell(box);
+    const at = performance.now();
+    box.type(`${words}\r`);
+    return (await box.event("WATCHDOG", at, 2 * HARDWARE_TIMEOUT_MS)).at - at;
+  } finally {
+    await box.remove();
+  }
+}
