@@ -10,6 +10,8 @@ export interface Findings {
   readonly isVipTableSound: boolean;
   readonly fencingDisarmed: string | undefined;
   readonly disks: readonly { readonly path: string; readonly usedPercent: number }[];
+  /** Of the last update, as long as it is not good: a line. */
+  readonly update: string | undefined;
   /** Wall ms, and the least that a set clock shows. */
   readonly wallMs: number;
   readonly buildMs: number;
@@ -29,6 +31,7 @@ export function whatIsWrong(findings: Findings): readonly string[] {
     ...findings.disks
       .filter((disk) => disk.usedPercent >= DISK_PERCENT_MAX)
       .map((disk) => `the disk of ${disk.path} is ${disk.usedPercent} % full`),
+    ...(findings.update === undefined ? [] : [findings.update]),
     ...findings.problems,
     ...(findings.fencingDisarmed === undefined ? [] : [`fencing is disarmed: ${findings.fencingDisarmed}`]),
     ...(findings.wallMs < findings.buildMs

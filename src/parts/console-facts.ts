@@ -9,6 +9,7 @@ import { isImage, readBootReport, slotLine } from "./image.ts";
 import { readCredentials } from "./one-auth.ts";
 import { askThisBox } from "./own-status.ts";
 import { paths } from "./paths.ts";
+import { readUpdateRecord } from "./slots.ts";
 
 /** Of a log's end, in which main's last words are looked for. */
 const TAIL_BYTES = 64 * 1024;
@@ -50,6 +51,7 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
         fencing === undefined || fencing.armed
           ? undefined
           : `by ${fencing.changedBy}${fencing.why === "" ? "" : `: ${fencing.why}`}`,
+      update: updateWord(),
       disks: [paths.data, paths.log].flatMap(diskUse),
       wallMs: Date.now(),
       buildMs: tried(problems, () => statSync(import.meta.path).mtimeMs) ?? 0,
@@ -57,6 +59,15 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
       problems,
     }),
   };
+}
+
+/** From its record: what the slots hold is for `slots` to tell. */
+function updateWord(): string | undefined {
+  const update = readUpdateRecord();
+  if (update === undefined || !isImage()) return undefined;
+  const { outcome, why, to } = update;
+  if (outcome === "fallback") return `version ${to.version} was left: ${why}`;
+  return outcome === "trial" ? `version ${to.version} of slot ${to.slot} is on trial` : undefined;
 }
 
 /** What a machine that is no image cannot have; the rest is for the table of actions to say. */

@@ -60,15 +60,18 @@ export function openSlots(): Slots {
         return error instanceof Error ? error.message : String(error);
       }
     },
-    record: () => {
-      try {
-        return parseUpdateRecord(readFileSync(paths.updateRecord, "utf8"));
-      } catch {
-        return undefined;
-      }
-    },
+    record: readUpdateRecord,
     keep: (record) => writeFileDurably(paths.updateRecord, formatUpdateRecord(record)),
   };
+}
+
+/** Of this box's last update or switch; undefined when there was none, or nobody knows. */
+export function readUpdateRecord(): UpdateRecord | undefined {
+  try {
+    return parseUpdateRecord(readFileSync(paths.updateRecord, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The feature level of the image to which this box may fall back; undefined where there is none. */

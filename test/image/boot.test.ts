@@ -7,8 +7,11 @@ import { theImage } from "../support/image/image.ts";
 
 const image = await theImage();
 
+/** Of no use to anybody: its private half is lost. */
+const SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0eYZC8fGf4vGz8w0a0T2bVQKcJm0n1xk0q5b1gk7aE test";
+
 test("BIOS, virtio: the box comes up healthy and its recovery console answers on the serial line", async () => {
-  const box = await aBox(image);
+  const box = await aBox(image, { files: { "ssh/authorized_keys": `${SSH_KEY}\n` } });
   try {
     await box.powerOn();
     const { slot } = await healthy(box);
@@ -25,6 +28,7 @@ test("BIOS, virtio: the box comes up healthy and its recovery console answers on
     assert.ok(kibibytes > 1024 * 1024, `the data partition has ${kibibytes} KiB of a disk of 2 GiB`);
     assert.match(await shell(box, "cat /run/one/boot.json"), /"slot":"A","try":1,"mode":"normal".*"verity":true/);
     assert.match(await shell(box, "onezone show 0", 60_000), /leader/);
+    assert.match(await shell(box, "echo | nc -w 5 127.0.0.1 22"), /SSH-2\.0-OpenSSH/);
   } finally {
     await box.remove();
   }
