@@ -14,11 +14,13 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
 import { program } from "./base/program.ts";
+import { forgiveTry } from "./box/grub-env.ts";
 import { keepClock } from "./parts/box-clock.ts";
 import { readConsoleLines } from "./parts/console-lines.ts";
 import { bootRecovery, isImage } from "./parts/image.ts";
 import { readPanelSetting } from "./parts/panel-setting.ts";
 import { paths } from "./parts/paths.ts";
+import { openSlots } from "./parts/slots.ts";
 import { supervise } from "./parts/supervision.ts";
 import { readWatchdogConfig } from "./parts/watchdog-config.ts";
 import { DEFAULT_LIMITS } from "./watchdog/limits.ts";
@@ -48,6 +50,11 @@ try {
     lastEnd: `${paths.run}/last-end`,
     recovery: `${paths.run}/recovery`,
     bootRecovery: bootRecovery(),
+    // Only now, so that an image that cannot even do this is left after its third try.
+    inRecovery: async () => {
+      const { env, report } = openSlots();
+      await env.change((now) => forgiveTry(now, report.slot));
+    },
     records: paths.consoleRecords,
     // On other machines the clock is their own.
     ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),

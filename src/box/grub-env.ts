@@ -144,6 +144,11 @@ export function withMode(env: GrubEnv, mode: BootMode): GrubEnv {
   return next({ ...env, mode });
 }
 
+/** A boot into recovery does not count against the slot: nobody will mark it good, and it was not its fault. */
+export function forgiveTry(env: GrubEnv, slot: Slot): GrubEnv {
+  return next(withFlags(env, slot, { ...env.slots[slot], tries: Math.max(0, env.slots[slot].tries - 1) }));
+}
+
 function withFlags(env: GrubEnv, slot: Slot, flags: SlotFlags): GrubEnv {
   return { ...env, slots: { ...env.slots, [slot]: flags } };
 }

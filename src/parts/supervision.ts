@@ -45,6 +45,8 @@ export interface SupervisionOptions {
   readonly recovery: string;
   /** Why main must not be started in this boot, from the boot itself (a data partition that is missing). */
   readonly bootRecovery?: string | undefined;
+  /** Called once when such a boot has come so far that a person can work with it. */
+  readonly inRecovery?: (() => Promise<void>) | undefined;
   /** Where the consoles' records wait for the cluster. */
   readonly records: string;
   /** Called at a controlled stop and not waited for longer than the last lines of the log. */
@@ -55,6 +57,8 @@ export interface SupervisionOptions {
 
 /** Ten decisions a second: a restart after the first back-off of 0.2 s is not held up, and idle it costs 0.2 % of a core. */
 const TICK_MS = 100;
+/** A boot into recovery that lives for so long is one that a person can work with, ms. */
+const RECOVERY_MS = 60_000;
 /** The last lines of a controlled stop, ms. */
 const FLUSH_TIMEOUT_MS = 500;
 
@@ -93,6 +97,9 @@ export function supervise(options: SupervisionOptions): void {
     log.write(`recovery: main is not started: ${rest.why}`);
     writeInOrder(options.recovery, `${rest.why}\n`).catch(complain);
   }
+  const { inRecovery } = options;
+  if (options.bootRecovery !== undefined && inRecovery !== undefined)
+    setTimeout(() => inRecovery().catch(complain), RECOVERY_MS);
   const settledInMs = options.limits.settledMs - (clock.bootTime() % options.limits.settledMs);
   setTimeout(
     () => writeInOrder(options.boots, formatBoots(settle(boots, bootId))).catch(complain),
