@@ -24,9 +24,10 @@ test("a good boot takes its try back, so that any number of boots stays on the s
   const box = await aBox(image);
   try {
     let from = 0;
-    for (let boot = 0; boot < 5; boot++) {
+    for (let boot = 0; boot < 4; boot++) {
       if (boot === 0) await box.powerOn();
-      else await box.reset();
+      // In order: three resets in a row are the loop breaker's.
+      else await run(box, "ringfence", "box", "restart", "--yes");
       const { slot, end } = await healthy(box, from);
       assert.is(slot, "A");
       from = end;
