@@ -29,7 +29,8 @@ export class Upload {
   readonly id = randomBytes(16).toString("hex");
   readonly done: Promise<void>;
   #state: UploadState = { kind: "receiving", bytes: 0, why: "", slot: "", version: "", build: "" };
-  #piece: { readonly bytes: Uint8Array; readonly taken: () => void } | undefined;
+  /** Came, and is not written yet. */
+  #piece: Uint8Array | undefined;
   #isWhole = false;
   #wake: () => void = () => undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
@@ -47,20 +48,20 @@ export class Upload {
   }
 
   /**
-   * Takes the piece that begins at `at`; one that is here already (a repeated call) is passed over. Returns how many bytes
-   * have come; a failed installation takes none. Throws `update` when pieces are missing before it.
+   * Takes the piece that begins at `at`, unless the one before is still being written: then it is brought again a little
+   * later. One that is here already (a repeated call) is passed over, and a failed installation takes none. What came, the
+   * state says. Throws `update` when pieces are missing before it.
    */
-  async put(at: number, bytes: Uint8Array): Promise<number> {
+  put(at: number, bytes: Uint8Array): UploadState {
     const have = this.#state.bytes;
-    if (this.#state.kind !== "receiving" || at + bytes.length <= have) return have;
-    if (at !== have || this.#piece !== undefined || this.#isWhole)
+    if (this.#state.kind !== "receiving" || at + bytes.length <= have) return this.#state;
+    if (at !== have || this.#isWhole)
       throw new CodedError("update", `The bundle's bytes from ${have} on are next, not those from ${at} on`);
+    if (this.#piece !== undefined) return this.#state;
+    this.#piece = bytes;
     this.#state = { ...this.#state, bytes: have + bytes.length };
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#piece = { bytes, taken: resolve };
     this.#wake();
-    await Promise.race([promise, this.done]);
-    return this.#state.bytes;
+    return this.#state;
   }
 
   /** No more comes. */
@@ -75,11 +76,10 @@ export class Upload {
     for (;;) {
       const piece = this.#piece;
       if (piece !== undefined) {
-        yield piece.bytes;
+        yield piece;
         // It is asked for the next one, so this one is written.
         this.#piece = undefined;
         this.#listen(silentMs);
-        piece.taken();
       } else if (this.#isWhole) return;
       else if (this.#silence === undefined)
         throw new CodedError(

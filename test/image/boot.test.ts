@@ -17,9 +17,9 @@ test("BIOS, virtio: the box comes up healthy and its recovery console answers on
     const { slot } = await healthy(box);
     assert.is(slot, "A");
     await box.expect(/TEST key/, 1000);
-    await box.say("", /slot +A: [\s\S]*ringfence> $/);
+    await box.say("", /slot +A: [\s\S]*> $/);
     await box.say("help", /more lines: Enter, or q to stop -- $/);
-    await box.say("", /shell[\s\S]*ringfence> $/);
+    await box.say("", /shell[\s\S]*> $/);
     await openShell(box);
     // The root cannot be written, and what has to be kept lies on the data partition.
     assert.match(await shell(box, "touch /usr/x"), /Read-only file system/);

@@ -42,7 +42,7 @@ test("a box without a usable data partition comes up in recovery mode and says w
     await box.powerOn();
     await box.expect(/recovery mode, with nothing kept/, BOOT_MS);
     await box.expect(/try 1, recovery mode: (not )?healthy/, 2 * BOOT_MS);
-    await box.say("", /recovery mode[\s\S]*ringfence> $/);
+    await box.say("", /recovery mode[\s\S]*> $/);
   } finally {
     await box.remove();
   }

@@ -1,7 +1,7 @@
 // Updates on real slots, with the real boot loader: what proves itself stays, what does not is left. time-limit: 1500 s
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aBox, healthy, LOADER, PASSWORD, run } from "../support/image/box.ts";
+import { aBox, act, healthy, LOADER, run } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS, type Machine } from "../support/image/machine.ts";
 import { makeStick, Versions } from "../support/image/versions.ts";
@@ -85,11 +85,8 @@ test("a stick updates a box from its console, without anything else", async () =
     await box.powerOn();
     const { end } = await healthy(box);
     await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
-    await box.say("", /ringfence> $/);
-    await box.say("sticks", /ringfence-0\.2\.0\.rfb, \d+ KiB[\s\S]*ringfence> $/);
-    await box.say("update ringfence-0.2.0.rfb", /Password: $/);
-    await box.say(PASSWORD, /name[^\n]*: $/);
-    await box.say("ringfence", /Version 0\.2\.0 is in slot B/, BOOT_MS);
+    await box.say("sticks", /ringfence-0\.2\.0\.rfb, \d+ KiB[\s\S]*> $/);
+    await act(box, "update ringfence-0.2.0.rfb", [], /Version 0\.2\.0 is in slot B/, BOOT_MS);
     assert.is((await healthy(box, end)).slot, "B");
   } finally {
     await box.remove();
@@ -102,15 +99,11 @@ test("a factory reset leaves a new box, with both images as they were", async ()
     await box.powerOn();
     const { end } = await healthy(box);
     await slotsSay(box, /SLOT A .*good {2}<- runs, next/, BOOT_MS);
-    await box.say("", /ringfence> $/);
-    await box.say("reset", /Type erase: $/);
-    await box.say("erase", /Password: $/);
-    await box.say(PASSWORD, /name[^\n]*: $/);
-    await box.say("ringfence", /is a new box then/);
+    await act(box, "reset", ["erase"], /is a new box then/);
     await box.expect(/factory reset: erases \/dev\/vda5; both system images and the ESP are kept/, BOOT_MS, end);
     const again = await healthy(box, end);
     assert.is(again.slot, "A");
-    await box.say("", /belongs to no cluster yet[\s\S]*ringfence> $/, 20_000);
+    await box.say("", /belongs to no cluster yet[\s\S]*> $/);
     // It is done once.
     await box.reset();
     const last = await healthy(box, again.end);

@@ -11,6 +11,7 @@ import { type BoxStatus, readAnswer, type SlotStatus } from "./answers.ts";
 
 /** Of a bundle, in one call: 700 KB of base64. */
 const PIECE_BYTES = 512 * 1024;
+const PIECE_PAUSE_MS = 50;
 const POLL_MS = 1000;
 const PROBE_MS = 2000;
 /** A box has ten minutes to prove itself, and three boots before and after it. */
@@ -90,7 +91,9 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
       const piece = buffer.toString("base64", 0, bytesRead);
       state = answer(await rpc.read("ringfence.update.piece", id, at, piece));
       if (state.kind === "failed") throw new CommandFailure(state.why);
-      at += bytesRead;
+      // The one before is not written yet: the slot's disk is slower than the way to it.
+      if (state.bytes === at) await sleep(PIECE_PAUSE_MS);
+      at = state.bytes;
     }
   } finally {
     await handle.close();

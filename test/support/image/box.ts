@@ -54,10 +54,26 @@ export async function run(
 
 /** Opens a root shell on the serial line: password, the box's name, and a shell that answers. */
 export async function openShell(box: Machine): Promise<void> {
-  await box.say("", /ringfence> $/);
-  await box.say("shell", /Password: $/);
+  await act(box, "shell", [], /# $/);
+}
+
+/** Does what needs password and name on the console, in the box's own words. */
+export async function act(
+  box: Machine,
+  action: string,
+  answers: readonly string[],
+  done: RegExp,
+  withinMs?: number,
+): Promise<void> {
+  // The box is called "server" once it has founded its cluster.
+  const prompt = /(\w+)> $/;
+  const from = box.text.length;
+  await box.say("", prompt);
+  const [, name = ""] = prompt.exec(box.text.slice(from)) ?? [];
+  for (const [index, line] of [action, ...answers].entries())
+    await box.say(line, index === answers.length ? /Password: $/ : /: $/);
   await box.say(PASSWORD, /name[^\n]*: $/);
-  await box.say("ringfence", /# $/);
+  await box.say(name, done, withinMs);
 }
 
 /** Runs a command in the shell that is open; what it printed. */

@@ -17,11 +17,16 @@ function upload(options: { readonly silentMs?: number; readonly fails?: string }
   return { one, taken };
 }
 
+/** Brings a piece until it is taken, as a sender does. */
+async function bring(one: Upload, at: number, bytes: Uint8Array): Promise<void> {
+  while (one.put(at, bytes).kind === "receiving" && one.state.bytes < at + bytes.length) await Bun.sleep(1);
+}
+
 test("pieces arrive in order, once, also when calls are repeated", async () => {
   const { one, taken } = upload();
-  assert.is(await one.put(0, Uint8Array.of(1, 2)), 2);
-  assert.is(await one.put(0, Uint8Array.of(1, 2)), 2);
-  assert.is(await one.put(2, Uint8Array.of(3)), 3);
+  await bring(one, 0, Uint8Array.of(1, 2));
+  assert.is(one.put(0, Uint8Array.of(1, 2)).bytes, 2);
+  await bring(one, 2, Uint8Array.of(3));
   one.end();
   one.end();
   await one.done;
@@ -29,28 +34,44 @@ test("pieces arrive in order, once, also when calls are repeated", async () => {
   assert.equal(one.state, { kind: "installed", bytes: 3, why: "", slot: "B", version: "0.2.0", build: "abc" });
 });
 
-test("a piece that leaves a gap, or comes after the end, is refused with what is next", async () => {
-  const { one } = upload();
-  await one.put(0, Uint8Array.of(1));
-  const why = await one.put(5, Uint8Array.of(6)).catch((error: unknown) => String(error));
-  assert.match(String(why), /from 1 on are next, not those from 5 on/);
+test("no second piece lies in memory while the first is written", async () => {
+  const written = Promise.withResolvers<void>();
+  const one = new Upload(async (chunks) => {
+    for await (const _ of chunks) await written.promise;
+    return NEW;
+  });
+  await bring(one, 0, Uint8Array.of(1));
+  await Bun.sleep(5);
+  assert.is(one.put(1, Uint8Array.of(2)).bytes, 1);
+  written.resolve();
+  await bring(one, 1, Uint8Array.of(2));
+  assert.is(one.state.bytes, 2);
   one.end();
   await one.done;
-  assert.is(await one.put(1, Uint8Array.of(2)), 1);
 });
 
-test("an installation that fails says why to the piece that is under way and to all later ones", async () => {
+test("a piece that leaves a gap is refused with what is next; after the end none is taken", async () => {
+  const { one } = upload();
+  await bring(one, 0, Uint8Array.of(1));
+  assert.throws(() => one.put(5, Uint8Array.of(6)), /from 1 on are next, not those from 5 on/);
+  one.end();
+  await one.done;
+  assert.is(one.put(1, Uint8Array.of(2)).bytes, 1);
+});
+
+test("an installation that fails says why to all pieces that come later", async () => {
   const { one } = upload({ fails: "the disk is bad" });
-  await one.put(0, Uint8Array.of(1));
+  await bring(one, 0, Uint8Array.of(1));
+  await one.done;
   assert.equal([one.state.kind, one.state.why], ["failed", "the disk is bad"]);
-  await one.put(1, Uint8Array.of(2));
+  assert.is(one.put(1, Uint8Array.of(2)).kind, "failed");
   one.end();
   assert.is(one.state.kind, "failed");
 });
 
 test("a sender that has gone ends the installation as a bundle that is cut off", async () => {
   const { one } = upload({ silentMs: 50 });
-  await one.put(0, Uint8Array.of(1));
+  await bring(one, 0, Uint8Array.of(1));
   await one.done;
   assert.match(one.state.why, /Nothing came for 0.05 s, after 1 bytes/);
 });
