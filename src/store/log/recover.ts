@@ -16,6 +16,9 @@ import {
 import { decodeSegmentHeader, SEGMENT_DATA_OFFSET, type SegmentHeader } from "./segment.ts";
 import type { Damage, HardState } from "./types.ts";
 
+/** The number of a log's first segment ever. */
+const FIRST_SEGMENT = 1;
+
 /** What a scan of all segments knows. */
 export interface Scan {
   readonly hardState: HardState | undefined;
@@ -85,6 +88,9 @@ export function scanSegments(
   }
 
   const damaged = isBefore(end ?? { segment: 0, offset: 0 }, durableTo);
+  // The segments before the oldest one went after its opening was durable: vote and membership are in nothing else.
+  const [oldest = 0] = segments;
+  const isEmptied = oldest > FIRST_SEGMENT && end?.segment === oldest && end.offset === SEGMENT_DATA_OFFSET;
   return {
     hardState: content.hardState,
     memberships: content.memberships,
@@ -93,14 +99,16 @@ export function scanSegments(
     salts,
     end,
     durableTo,
-    damage: damaged
-      ? {
-          kind: "corrupt",
-          segment: end?.segment ?? segments[0] ?? 0,
-          offset: end?.offset ?? 0,
-          reason: `${stopped ?? "bad record"}, although the log was durable up to segment ${durableTo.segment} offset ${durableTo.offset}`,
-        }
-      : { kind: "none" },
+    damage: isEmptied
+      ? { kind: "corrupt", segment: oldest, offset: end?.offset ?? 0, reason: "its opening is gone" }
+      : damaged
+        ? {
+            kind: "corrupt",
+            segment: end?.segment ?? segments[0] ?? 0,
+            offset: end?.offset ?? 0,
+            reason: `${stopped ?? "bad record"}, although the log was durable up to segment ${durableTo.segment} offset ${durableTo.offset}`,
+          }
+        : { kind: "none" },
   };
 }
 

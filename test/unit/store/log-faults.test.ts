@@ -6,7 +6,7 @@ import { createPrng, type Prng } from "../../../src/base/prng.ts";
 import { inspectLog } from "../../../src/store/log/inspect.ts";
 import { openLog } from "../../../src/store/log/log.ts";
 import { recordSizeBytes } from "../../../src/store/log/record.ts";
-import { segmentName, segmentOfName } from "../../../src/store/log/segment.ts";
+import { SEGMENT_DATA_OFFSET, segmentName, segmentOfName } from "../../../src/store/log/segment.ts";
 import { FakeDisk } from "../../support/fake-disk.ts";
 import { contentOf, LogModel, logOptions, logWorkload, recoverAndCheck, runLog } from "../../support/log-workload.ts";
 
@@ -47,6 +47,23 @@ test("whichever call fails, nothing is acknowledged afterwards that is not kept,
     }
   }
   assert.ok(failures > SEEDS * 10, `${failures} failures`);
+});
+
+test("a log that was purged and has lost the beginning of its oldest segment is damaged: its vote was there", async () => {
+  const disk = new FakeDisk();
+  const { log } = await openLog("", logOptions(disk, createPrng(1)));
+  const hardState = { term: 4, vote: "a", promiseMs: 9, commit: 1 };
+  const entry = (index: number) => ({ index, term: 4, kind: "normal", data: new Uint8Array(2000) }) as const;
+  await log.append({ entries: [entry(1)], hardState, commit: 1 });
+  for (let index = 2; index <= 30; index++) await log.append({ entries: [entry(index)], commit: index - 1 });
+  log.purgeTo(28);
+  await log.append({ entries: [entry(31)], commit: 30 });
+  await log.close();
+  for (const name of disk.list().filter((each) => segmentOfName(each) !== undefined)) {
+    disk.rot(name, (bytes) => bytes.fill(0, SEGMENT_DATA_OFFSET));
+  }
+  const { recovered } = await openLog("", logOptions(disk, createPrng(2)));
+  assert.is(recovered.damage.kind, "corrupt");
 });
 
 test("a failed sync poisons: the disk is not touched again and every later append is refused", async () => {
