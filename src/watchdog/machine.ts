@@ -447,7 +447,7 @@ function lateness(limits: WatchdogLimits, phase: Up, now: number): string | unde
     const waitedMs = now - phase.startedAt;
     return waitedMs > limits.handshakeMs ? `no check-in ${seconds(waitedMs)} after its start` : undefined;
   }
-  const late = CLIENTS.filter((client) => (clientAge(phase, client, now) ?? 0) > limits.clientMs[client]);
+  const late = CLIENTS.filter((client) => (clientAge(phase, client, now) ?? 0) > clientLimit(limits, phase, client));
   if (late.length > 0)
     return late
       .map((client) => `${CLIENT_WORDS[client]} is silent for ${seconds(clientAge(phase, client, now) ?? 0)}`)
@@ -470,17 +470,26 @@ export function clientAge(phase: Up, client: Client, now: number): number | unde
   return since === undefined ? undefined : now - since;
 }
 
+/**
+ * How long a client may be silent. The work thread of a start may stand as long as a start's step may: on a slow machine the
+ * parts are made there in one go, and nothing depends on it yet.
+ */
+export function clientLimit(limits: WatchdogLimits, { mainPhase }: Up, client: Client): number {
+  const isStart = client === "work" && mainPhase === "starting";
+  return isStart ? Math.max(limits.handshakeMs, limits.clientMs.work) : limits.clientMs[client];
+}
+
 /** A line when a client's gap is more than three fifths of its time, and one when it is over. */
 function warn(limits: WatchdogLimits, phase: Up, now: number, effects: WatchdogEffect[]): Up {
   const warned = CLIENTS.filter(
-    (client) => (clientAge(phase, client, now) ?? 0) > limits.clientMs[client] * CLIENT_GAP_WARNING,
+    (client) => (clientAge(phase, client, now) ?? 0) > clientLimit(limits, phase, client) * CLIENT_GAP_WARNING,
   );
   if (warned.length === phase.warned.length && warned.every((client) => phase.warned.includes(client))) return phase;
   for (const client of warned)
     if (!phase.warned.includes(client))
       effects.push({
         kind: "log",
-        text: `${CLIENT_WORDS[client]} is silent for ${seconds(clientAge(phase, client, now) ?? 0)} of ${seconds(limits.clientMs[client])}`,
+        text: `${CLIENT_WORDS[client]} is silent for ${seconds(clientAge(phase, client, now) ?? 0)} of ${seconds(clientLimit(limits, phase, client))}`,
       });
   for (const client of phase.warned)
     if (!warned.includes(client)) effects.push({ kind: "log", text: `${CLIENT_WORDS[client]} is heard again` });

@@ -1,5 +1,5 @@
 import { CLIENTS, type Client } from "./clients.ts";
-import { clientAge, type WatchdogSettings, type WatchdogState } from "./machine.ts";
+import { clientAge, clientLimit, type WatchdogSettings, type WatchdogState } from "./machine.ts";
 
 /** What `ringfence watchdog status` shows; times in ms. */
 export interface WatchdogStatus {
@@ -47,7 +47,7 @@ export function statusOf(
       clients: CLIENTS.map((client) => ({
         client,
         ageMs: up === undefined ? null : (clientAge(up, client, now) ?? null),
-        limitMs: settings.limits.clientMs[client],
+        limitMs: up === undefined ? settings.limits.clientMs[client] : clientLimit(settings.limits, up, client),
       })),
     },
     failures: state.failures,

@@ -451,6 +451,19 @@ test("a client that never says a word is a hang once all parts run", () => {
   assert.is(box.starts.length, 2);
 });
 
+test("the work thread of a start may stand for a start's step, and for five seconds only once all parts run", () => {
+  const slow = new Box(healthy);
+  slow.phase = "starting";
+  // The others have not begun.
+  slow.silent = ["raft", "apply", "disk", "api"];
+  slow.run(2000);
+  slow.silent = ["work", ...slow.silent];
+  slow.run(20_000);
+  assert.is(slow.starts.length, 1);
+  slow.run(15_000);
+  assert.is(slow.starts.length, 2);
+});
+
 test("a start that stands still is a hang after 30 s; one that goes on is given 180 s, and no more", () => {
   const standing = new Box(healthy);
   standing.phase = "starting";
