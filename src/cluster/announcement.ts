@@ -5,7 +5,7 @@ export interface Announcement {
   /** The largest feature level that this box can run. */
   readonly featureLevel: number;
   /** The largest that the image in its other slot can run, to which it may fall back; absent where there is none. */
-  readonly fallbackLevel?: number | undefined;
+  readonly fallbackLevel?: number;
   /** Version of its software, for people. */
   readonly build: string;
   /** The timings that its oned.conf asks for, in `config/timings.ts`'s text form; "" from a box that does not say. */

@@ -338,7 +338,7 @@ export class Peers {
       return;
     }
     const { featureLevel, fallbackLevel, build = "", timings = "" } = hello;
-    const announcement = { featureLevel, fallbackLevel, build, timings };
+    const announcement = { featureLevel, build, timings, ...(fallbackLevel === undefined ? {} : { fallbackLevel }) };
     this.#lives.set(hello.raftId, { nonce: hello.nonce, announcement, sockets: new Map([[socket, now]]) });
     // It has restarted: what we still hold towards its former life leads nowhere.
     if (known !== undefined) {

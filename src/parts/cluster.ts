@@ -300,6 +300,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     isAlive: async (raftId) => raftId === identity.raftId || (await core.status()).cluster.reachable.includes(raftId),
   });
 
+  const fallbackLevel = await otherSlotLevel();
   await core.start({
     dataDirectory: paths.data,
     identity,
@@ -309,7 +310,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     level: state.level,
     announcement: {
       ...{ featureLevel: FEATURE_LEVEL, build: BUILD, timings: timingsText(config.cluster.timings) },
-      fallbackLevel: await otherSlotLevel(),
+      ...(fallbackLevel === undefined ? {} : { fallbackLevel }),
     },
     listen: { host: address ?? "0.0.0.0", port: PEER_PORT },
     localAddress: address,
