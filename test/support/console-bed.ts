@@ -123,7 +123,10 @@ export class ConsoleBed {
   get records(): readonly ConsoleRecord[] {
     return [`${this.directory}/lib/console-records`, `${this.directory}/run/console-records`].flatMap((path) =>
       existsSync(path)
-        ? readdirSync(path).map((name) => JSON.parse(readFileSync(`${path}/${name}`, "utf8")) as ConsoleRecord)
+        ? // What is being written lies beside it under another name.
+          readdirSync(path)
+            .filter((name) => name.endsWith(".json"))
+            .map((name) => JSON.parse(readFileSync(`${path}/${name}`, "utf8")) as ConsoleRecord)
         : [],
     );
   }
