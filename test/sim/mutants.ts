@@ -22,7 +22,7 @@ const CI: ReadonlyMap<string, RegExp> = new Map([
   ["purge-beyond-the-durable-applied", /^purge never beyond the durable applied index/],
   ["snapshot-without-sessions", /^one state per applied index|^a request is applied once/],
   ["vip-before-noop", /^the VIP waits for the own no-op|^the holder knows every acknowledged write/],
-  ["lease-renewed-by-remaining-time", /^one (VIP holder|power gate open) at every instant/],
+  ["lease-renewed-by-remaining-time", /^one (VIP holder|power gate open|lease) at every instant/],
   ["leader-reads-its-own-state", /^client histories are linearizable/],
   ["vote-against-an-outdated-log-position", /^leader completeness|^one committed log/],
   ["sync-error-ignored", /^what was acknowledged is there, and nothing else|^a crash is no corruption/],
