@@ -22,8 +22,9 @@ export interface LevelObstacle {
 }
 
 /**
- * Whether feature level `level` may be raised: every member, learners too, is heard *now* and announced that
- * it knows it, and whatever it may fall back to. A member that is off may come back with an older build, and would then be shut out.
+ * Whether feature level `level` may be raised: every member, learners too, is heard *now* and announced that it
+ * knows it, and so does what it may fall back to. A member that is off may come back with an older build, and would then be
+ * shut out.
  */
 export function levelObstacles(level: number, membership: Membership, announced: Announced): readonly LevelObstacle[] {
   return membership.members.flatMap(({ raftId, name }) => {
