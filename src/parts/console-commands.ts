@@ -4,6 +4,7 @@ import { errorChain } from "../base/error.ts";
 import { program } from "../base/program.ts";
 import { withMode } from "../box/grub-env.ts";
 import type { Program } from "../cli/command.ts";
+import { slotText } from "../cli/ringfence/slot.ts";
 import { run } from "../cli/run.ts";
 import type { Terminal } from "../cli/terminal.ts";
 import type { Action } from "../console/actions.ts";
@@ -15,7 +16,7 @@ import { changeNetwork, keepNetwork } from "./console-network.ts";
 import type { ConsolePassword } from "./console-password.ts";
 import type { ConsoleRecords } from "./console-records.ts";
 import { installUpdate, switchSlot } from "./install-update.ts";
-import { askThisBox } from "./own-status.ts";
+import { ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { openSlots, rebootMachine, slotStatus } from "./slots.ts";
 import { listSticks, type Sticks, withSticks } from "./usb-sticks.ts";
@@ -134,9 +135,8 @@ export class ConsoleCommands {
 
   /** Without main, too: that may be what is wrong with the image that runs. */
   async #update(file: string): Promise<ActionResult> {
-    const { endpoint } = this.#options;
     const { slot, release } = await installUpdate(openSlots(), createReadStream(file), {
-      status: await askThisBox("ringfence.status", "cluster", endpoint),
+      status: await ownStatus(this.#options.endpoint),
       allowsDowngrade: false,
       log: () => undefined,
     });
@@ -144,18 +144,12 @@ export class ConsoleCommands {
     return { isDone: true, text: `Version ${release.version} is in slot ${slot}; the machine restarts with it. ` };
   }
 
-  async #slot(): Promise<ActionResult> {
-    const { endpoint } = this.#options;
-    try {
-      const { slot, release } = await switchSlot(
-        openSlots(),
-        await askThisBox("ringfence.status", "cluster", endpoint),
-      );
+  #slot(): Promise<ActionResult> {
+    return orWhyNot(async () => {
+      const { slot, release } = await switchSlot(openSlots(), await ownStatus(this.#options.endpoint));
       setTimeout(rebootMachine, REBOOT_MS);
-      return { isDone: true, text: `The machine restarts with version ${release.version} of slot ${slot}.` };
-    } catch (error) {
-      return { isDone: false, text: errorChain(error) };
-    }
+      return `The machine restarts with version ${release.version} of slot ${slot}.`;
+    });
   }
 
   async #leave(facts: Facts): Promise<ActionResult> {
@@ -202,25 +196,27 @@ export class ConsoleCommands {
   }
 }
 
-/** From the slots themselves: main may be dead. */
-async function tellSlots(): Promise<ActionResult> {
+/** What was done, in words, or why it was not. */
+async function orWhyNot(work: () => Promise<string>): Promise<ActionResult> {
   try {
-    const { slotText } = await import("../cli/ringfence/slot.ts");
-    return { isDone: true, text: slotText(await slotStatus(openSlots(), [])) };
+    return { isDone: true, text: await work() };
   } catch (error) {
     return { isDone: false, text: errorChain(error) };
   }
 }
 
+/** From the slots themselves: main may be dead. */
+function tellSlots(): Promise<ActionResult> {
+  return orWhyNot(async () => slotText(await slotStatus(openSlots(), [])));
+}
+
 /** The next boot empties the data partition before anything uses it. */
-export async function resetBox(): Promise<ActionResult> {
-  try {
+export function resetBox(): Promise<ActionResult> {
+  return orWhyNot(async () => {
     await openSlots().env.change((env) => withMode(env, "reset"));
     setTimeout(rebootMachine, REBOOT_MS);
-    return { isDone: true, text: "The machine restarts, and is a new box then." };
-  } catch (error) {
-    return { isDone: false, text: errorChain(error) };
-  }
+    return "The machine restarts, and is a new box then.";
+  });
 }
 
 function recordText(record: ConsoleRecord): string {

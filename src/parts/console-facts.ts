@@ -7,7 +7,7 @@ import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
 import { isImage, readBootReport, slotLine } from "./image.ts";
 import { readCredentials } from "./one-auth.ts";
-import { askThisBox } from "./own-status.ts";
+import { askThisBox, ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { readUpdateRecord } from "./slots.ts";
 
@@ -28,10 +28,7 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
   const [status, fencing] =
     session === undefined
       ? [undefined, undefined]
-      : await Promise.all([
-          askThisBox<BoxStatus>("ringfence.status", "cluster", endpoint),
-          askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint),
-        ]);
+      : await Promise.all([ownStatus(endpoint), askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint)]);
   const cluster = status === undefined ? undefined : clusterFacts(status);
   const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
   return {
@@ -73,6 +70,7 @@ function updateWord(): string | undefined {
 /** What a machine that is no image cannot have; the rest is for the table of actions to say. */
 function missingActions(): Facts["missing"] {
   if (isImage()) return {};
+  const slots = "this machine was not started from an image";
   const stick = "no USB stick is looked for on a machine that is no image";
   return {
     network: "the network of this machine is not ringfence's to set",
@@ -80,10 +78,7 @@ function missingActions(): Facts["missing"] {
     sticks: stick,
     backup: `${stick}: onedb backup FILE from the shell`,
     restore: `${stick}: onedb restore FILE from the shell`,
-    slots: "this machine was not started from an image",
-    slot: "this machine was not started from an image",
-    update: "this machine was not started from an image",
-    reset: "this machine was not started from an image",
+    ...{ slots, slot: slots, update: slots, reset: slots },
     reboot: "restarting this machine is not ringfence's to do: from the shell",
   };
 }

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BOOT_REPORT_PATH, type BootReport, parseBootReport } from "../box/boot-report.ts";
+import { bootWords } from "../cli/ringfence/slot.ts";
 
 /** Whether this machine was started from one of our images: its network, clock and sticks are ringfence's then. */
 export function isImage(): boolean {
@@ -34,12 +35,7 @@ export function bootRecovery(): string | undefined {
 /** Which system image runs, in a line for people. */
 export function slotLine(report: BootReport | string): string {
   if (typeof report === "string") return `none: ${report}`;
-  const { slot, try: tries, isVerified, release, mode } = report;
-  const words = [
-    `try ${tries}`,
-    isVerified ? "verified" : "NOT verified",
-    ...(mode === "normal" ? [] : [`${mode} mode`]),
-    ...(release.key === "test" ? ["TEST key: anybody can make updates for it"] : []),
-  ];
-  return `${slot}: ${release.version} ${release.build.slice(0, 8)}, ${words.join(", ")}`;
+  const { slot, release } = report;
+  const words = bootWords({ ...report, key: release.key });
+  return `${slot}: ${release.version} ${release.build.slice(0, 8)}, ${words}`;
 }

@@ -11,7 +11,8 @@ import { paths } from "./paths.ts";
 import type { Slots } from "./slots.ts";
 
 /** What works on this box, as its own front-end says; undefined: it says nothing. */
-export function healthOf(status: BoxStatus | undefined, isMember: boolean = isMemberBox()): Health {
+export function healthOf(status: BoxStatus | undefined): Health {
+  const isMember = isMemberBox();
   if (status === undefined) return { ...NO_HEALTH, isMember };
   const { cluster, vip, hosts, readiness } = status;
   return {

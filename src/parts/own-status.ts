@@ -7,9 +7,9 @@ import { readCredentials } from "./one-auth.ts";
 const ANSWER_WITHIN_MS = 1500;
 
 /** One question to this box's own front-end, by root's credentials; undefined: there is no answer, or none of use. */
-export async function askThisBox<T extends object = BoxStatus>(
-  method = "ringfence.status",
-  part: keyof T & string = "cluster" as keyof T & string,
+export async function askThisBox<T extends object>(
+  method: string,
+  part: keyof T & string,
   endpoint: string = ownEndpoint(),
 ): Promise<T | undefined> {
   try {
@@ -22,4 +22,9 @@ export async function askThisBox<T extends object = BoxStatus>(
     // Whatever it answered, it was no view of the cluster.
     return undefined;
   }
+}
+
+/** What this box says of itself; undefined: it says nothing. */
+export function ownStatus(endpoint?: string): Promise<BoxStatus | undefined> {
+  return askThisBox<BoxStatus>("ringfence.status", "cluster", endpoint);
 }

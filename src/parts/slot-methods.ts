@@ -7,7 +7,7 @@ import type { Method, Parameter, Value } from "../one/method.ts";
 import { CODE, refusal } from "../one/refusal.ts";
 import { isImage } from "./image.ts";
 import { healthOf, installUpdate, switchSlot } from "./install-update.ts";
-import { askThisBox } from "./own-status.ts";
+import { ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { openSlots, rebootMachine, type Slots, slotStatus } from "./slots.ts";
 import { Upload } from "./update-upload.ts";
@@ -51,7 +51,7 @@ export function startSlots(log: (text: string) => void): BoxSlots {
     record: () => slots.record(),
     keep: (record) => slots.keep(record),
     // Not before there is somebody to answer: on a slow machine asking is no small part of a start.
-    health: async () => healthOf(isStarted ? await askThisBox() : undefined),
+    health: async () => healthOf(isStarted ? await ownStatus() : undefined),
     isWhole: async (other) => typeof (await slots.release(other)) !== "string",
     now: () => clock.monotonicRaw(),
     bootMs: () => clock.bootTime(),
@@ -118,7 +118,10 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
   });
   const uploadOf = (id: unknown): Upload => {
     if (upload === undefined || upload.id !== id)
-      throw new CodedError("update", "There is no such update: this box's program was started again");
+      throw new CodedError(
+        "update",
+        "This update is not known any more: the box's program was started again, or another update was begun",
+      );
     return upload;
   };
   return [
@@ -128,7 +131,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
     ),
     /** The next boot tries the other slot; its version is the answer. */
     local("ringfence.slot.switch", [], async ({ slots }, _args, { name }) => {
-      const { slot, release } = await switchSlot(slots, await askThisBox());
+      const { slot, release } = await switchSlot(slots, await ownStatus());
       log(`${name} switches to slot ${slot}, version ${release.version}`);
       return release.version;
     }),
@@ -146,7 +149,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
         if (upload?.state.kind === "installing")
           throw new CodedError("update", "Another update of this box is under way");
         log(`${who.name} begins an update`);
-        const status = await askThisBox();
+        const status = await ownStatus();
         upload = new Upload((chunks) =>
           installUpdate(here.slots, chunks, { status, allowsDowngrade: args[0] === true, log }),
         );

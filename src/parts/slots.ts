@@ -182,7 +182,6 @@ export async function slotStatus(slots: Slots, missing: readonly string[]): Prom
   const { mode, isVerified } = report;
   return {
     ...{ running: report.slot, try: report.try, mode, isVerified, key: report.release.key },
-    architecture: report.release.architecture,
     next: env.order[0],
     slots: { A: await one("A"), B: await one("B") },
     missing,

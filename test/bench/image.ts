@@ -3,7 +3,7 @@
  * peer does the same, so the rows stand beside the goals of appliance.md only.
  */
 import { statSync } from "node:fs";
-import { aBox, healthy, openShell, run, shell } from "../support/image/box.ts";
+import { aBox, healthy, openShell, run, shell, slotsSay } from "../support/image/box.ts";
 import { HANGS, HARDWARE_TIMEOUT_MS } from "../support/image/hangs.ts";
 import { theImage } from "../support/image/image.ts";
 import type { Machine } from "../support/image/machine.ts";
@@ -75,8 +75,7 @@ async function secondsToHealthy(box: Machine): Promise<number> {
 /** Sent, written, read back and switched; the box goes on meanwhile. */
 async function updateSeconds(box: Machine, versions: Versions): Promise<number> {
   const bundle = versions.same({ version: "0.2.0" });
-  for (const end = performance.now() + RESTART_MS_MAX; performance.now() < end; await Bun.sleep(500))
-    if (/SLOT A .*good {2}<- runs/.test((await run(box, "ringfence", "slot", "status")).text)) break;
+  await slotsSay(box, /SLOT A .*good {2}<- runs/, RESTART_MS_MAX);
   const { text } = await run(box, "ringfence", "update", "apply", bundle);
   const seconds = /in (\d+\.\d) s\.$/m.exec(text)?.[1];
   if (seconds === undefined) throw new Error(`The update was not taken: ${text}`);

@@ -1,24 +1,13 @@
 // Updates on real slots, with the real boot loader: what proves itself stays, what does not is left. time-limit: 1500 s
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aBox, act, healthy, LOADER, run } from "../support/image/box.ts";
+import { aBox, act, healthy, LOADER, run, slotsSay } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
-import { BOOT_MS, type Machine } from "../support/image/machine.ts";
+import { BOOT_MS } from "../support/image/machine.ts";
 import { makeStick, Versions } from "../support/image/versions.ts";
-import { PATIENCE } from "../support/patience.ts";
 
-const versions = new Versions(await theImage());
 const image = await theImage();
-
-/** Waits until `ringfence slot status` says so. */
-async function slotsSay(box: Machine, pattern: RegExp, withinMs: number): Promise<string> {
-  let text = "";
-  for (const end = performance.now() + withinMs * PATIENCE; performance.now() < end; await Bun.sleep(500)) {
-    ({ text } = await run(box, "ringfence", "slot", "status"));
-    if (pattern.test(text)) return text;
-  }
-  throw new Error(`Waited in vain for ${pattern}; slot status says:\n${text}`);
-}
+const versions = new Versions(image);
 
 test("a good boot takes its try back, so that any number of boots stays on the slot", async () => {
   const box = await aBox(image);

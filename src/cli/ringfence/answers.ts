@@ -138,7 +138,6 @@ export interface SlotStatus {
   readonly mode: string;
   readonly isVerified: boolean;
   readonly key: string;
-  readonly architecture: string;
   /** What the next boot tries first. */
   readonly next: "A" | "B";
   readonly slots: Readonly<Record<"A" | "B", SlotFacts>>;

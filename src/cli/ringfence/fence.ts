@@ -8,6 +8,7 @@ import { type Kind, resolveId } from "../objects.ts";
 import { type BoxStatus, type FenceStatus, readAnswer } from "./answers.ts";
 import { look } from "./look.ts";
 import { printFenceStatus } from "./status.ts";
+import { typed } from "./typed.ts";
 
 const HOST: Kind = { method: "host", element: "HOST", isOwned: false };
 
@@ -56,15 +57,9 @@ export async function confirm(context: Context): Promise<void> {
   terminal.out(`Host ${host.name} is confirmed as off, for this failure only.\n`);
 }
 
-/** With `--yes` nothing is asked: a program takes the same responsibility by name. */
-export async function typed({ terminal, options }: Context, expected: string, question: string): Promise<void> {
-  if (options.has("yes")) return;
-  if (terminal.ask(question) !== expected) throw new CommandFailure("Nothing was confirmed.");
-}
-
 /** Shows a host's machine UUID and its BMC's GUID side by side, and stores the pair. */
 export async function bind(context: Context): Promise<void> {
-  const { rpc, terminal, options, words } = context;
+  const { rpc, terminal, words } = context;
   const id = await resolveId(context, HOST, words[0] ?? "");
   const here = readAnswer<BoxStatus>(await rpc.read("ringfence.status"), "cluster");
   const uuid = here.hosts.find((one) => one.hostId === id)?.uuid ?? "";
@@ -78,8 +73,7 @@ export async function bind(context: Context): Promise<void> {
     throw new CommandFailure("Both must have been read; ringfence status says what is missing.");
   const agree = agreement(uuid, guid);
   terminal.out(`${AGREEMENT[agree]}\n`);
-  if (!options.has("yes") && terminal.ask("Store this pair? Type yes: ") !== "yes")
-    throw new CommandFailure("Nothing was stored.");
+  await typed(context, "yes", "Store this pair? Type yes: ", "Nothing was stored.");
   await rpc.write("ringfence.fence.bind", id, guid, uuid);
   terminal.out("The pair is stored.\n");
 }

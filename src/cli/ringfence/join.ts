@@ -5,6 +5,7 @@ import type { Rpc } from "../client/rpc.ts";
 import type { Context } from "../command.ts";
 import { allAt, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
+import { typed } from "./typed.ts";
 
 /** Where a box that belongs to no cluster looks for its token. */
 const JOIN_TOKEN_FILE = "/etc/one/join-token";
@@ -24,17 +25,16 @@ export function whyWaiting(): string | undefined {
 }
 
 /** A person says that the box on this machine is the only one of its identity. */
-export async function acceptMachine({ terminal, options }: Context): Promise<void> {
+export async function acceptMachine(context: Context): Promise<void> {
   const why = whyWaiting();
   const kind = existsSync(STAND_DOWN_FILE)
     ? (JSON.parse(readFileSync(STAND_DOWN_FILE, "utf8")) as { readonly kind: string }).kind
     : "";
   if (kind !== "moved") throw new CommandFailure("There is nothing to accept: no box here was moved or cloned");
-  terminal.err(`${why}\n`);
-  if (!options.has("yes") && terminal.ask("The other one never runs again? Type yes: ") !== "yes")
-    throw new CommandFailure("Nothing was accepted.");
+  context.terminal.err(`${why}\n`);
+  await typed(context, "yes", "The other one never runs again? Type yes: ", "Nothing was accepted.");
   writeFileSync(MACHINE_ACCEPTED_FILE, "", { mode: 0o600 });
-  terminal.out("The box is accepted on this machine and starts again within seconds.\n");
+  context.terminal.out("The box is accepted on this machine and starts again within seconds.\n");
 }
 
 function standDownText(json: string): string {

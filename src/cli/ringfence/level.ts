@@ -1,6 +1,6 @@
 import type { Context } from "../command.ts";
 import { type BoxStatus, readAnswer } from "./answers.ts";
-import { typed } from "./fence.ts";
+import { typed } from "./typed.ts";
 
 /** Puts the next feature level in force, on a person's word: it is a one-way street. */
 export async function raiseLevel(context: Context): Promise<void> {

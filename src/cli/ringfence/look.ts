@@ -25,9 +25,14 @@ async function leaderView(rpc: Rpc, here: BoxStatus): Promise<BoxStatus | undefi
   if (here.cluster.role === "leader") return here;
   const leader = here.cluster.members.find((member) => member.raftId === here.cluster.leader);
   if (leader === undefined) return undefined;
-  const zone = parseXml(await rpc.read("one.zone.info", 0));
-  const server = allAt(zone, "SERVER_POOL", "SERVER").find((one) => numberAt(one, "ID") === leader.serverId);
-  if (server === undefined) return undefined;
-  const answer = await rpc.probe(textAt(server, "ENDPOINT"), LEADER_TIMEOUT_MS, "ringfence.status");
+  const endpoint = (await endpointsOf(rpc)).get(leader.serverId);
+  if (endpoint === undefined) return undefined;
+  const answer = await rpc.probe(endpoint, LEADER_TIMEOUT_MS, "ringfence.status");
   return answer === undefined ? undefined : readAnswer<BoxStatus>(answer, "cluster");
+}
+
+/** Where each server of the zone answers, by its number. */
+export async function endpointsOf(rpc: Rpc): Promise<ReadonlyMap<number, string>> {
+  const zone = parseXml(await rpc.read("one.zone.info", 0));
+  return new Map(allAt(zone, "SERVER_POOL", "SERVER").map((one) => [numberAt(one, "ID"), textAt(one, "ENDPOINT")]));
 }

@@ -1,6 +1,7 @@
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
 import { readAnswer, type SlotFacts, type SlotStatus } from "./answers.ts";
+import { typed } from "./typed.ts";
 
 /** Both slots of the box that is asked, how it was booted, and what came of its last update. */
 export async function printSlots({ rpc, terminal, options }: Context): Promise<void> {
@@ -9,19 +10,13 @@ export async function printSlots({ rpc, terminal, options }: Context): Promise<v
 }
 
 export function slotText(status: SlotStatus): string {
-  const { running, next, slots, missing, update, lastEnd, mode, isVerified, key } = status;
-  const notes = [
-    `try ${status.try}`,
-    isVerified ? "verified" : "NOT verified",
-    ...(mode === "normal" ? [] : [`${mode} mode`]),
-    ...(key === "test" ? ["TEST key: anybody can make updates for it"] : []),
-  ];
+  const { running, next, slots, missing, update, lastEnd } = status;
   const lines = [
     ...(["A", "B"] as const).map((slot) => {
       const marks = [slot === running ? "runs" : "", slot === next ? "next" : ""].filter((mark) => mark !== "");
       return `SLOT ${slot}    ${contentText(slots[slot])}${marks.length === 0 ? "" : `  <- ${marks.join(", ")}`}`;
     }),
-    `BOOT      ${notes.join(", ")}; before it: ${lastEnd || "not known"}`,
+    `BOOT      ${bootWords(status)}; before it: ${lastEnd || "not known"}`,
   ];
   if (missing.length > 0) lines.push(`TRIAL     not marked good yet: ${missing.join("; ")}`);
   if (update !== null) {
@@ -39,6 +34,17 @@ export function slotText(status: SlotStatus): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
+/** How a box was booted, in words for people. */
+export function bootWords(boot: Pick<SlotStatus, "try" | "isVerified" | "mode" | "key">): string {
+  const { isVerified, mode, key } = boot;
+  return [
+    `try ${boot.try}`,
+    isVerified ? "verified" : "NOT verified",
+    ...(mode === "normal" ? [] : [`${mode} mode`]),
+    ...(key === "test" ? ["TEST key: anybody can make updates for it"] : []),
+  ].join(", ");
+}
+
 function contentText({ version, build, featureLevel, why, isGood, tries }: SlotFacts): string {
   if (version === "") return `no image: ${why}`;
   const state = isGood ? "good" : tries < 3 ? "on trial" : "not booted";
@@ -53,8 +59,7 @@ export async function switchSlot({ rpc, terminal, options }: Context): Promise<v
   const { version, why } = slots[other];
   if (version === "") throw new CommandFailure(`Slot ${other} holds no image: ${why}`);
   const what = `This box restarts with version ${version} of slot ${other}, on trial: if it does not become healthy, slot ${running} comes back.`;
-  if (!options.has("yes") && terminal.ask(`${what} Type yes: `) !== "yes")
-    throw new CommandFailure("Nothing was done.");
+  await typed({ terminal, options }, "yes", `${what} Type yes: `, "Nothing was done.");
   await rpc.once("ringfence.slot.switch");
   await rpc.once("ringfence.box.restart");
   terminal.out(`The box restarts with version ${version}; ringfence slot status says what comes of it.\n`);

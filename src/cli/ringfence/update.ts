@@ -2,12 +2,12 @@ import { createReadStream, existsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { CodedError } from "../../base/error.ts";
 import { describeBundle } from "../../box/bundle.ts";
-import { parseXml } from "../../one/xml.ts";
 import type { Rpc } from "../client/rpc.ts";
 import type { Context } from "../command.ts";
-import { allAt, numberAt, textAt } from "../document.ts";
 import { CommandFailure } from "../failure.ts";
 import { type BoxStatus, readAnswer, type SlotStatus } from "./answers.ts";
+import { endpointsOf } from "./look.ts";
+import { typed } from "./typed.ts";
 
 /** Of a bundle, in one call: 700 KB of base64. */
 const PIECE_BYTES = 512 * 1024;
@@ -41,6 +41,10 @@ interface Box {
   readonly serverId: number;
   readonly rpc: Rpc;
   readonly endpoint: string;
+  /** When the update began. */
+  readonly led: boolean;
+  /** This command runs on it. */
+  readonly isOwn: boolean;
 }
 
 export async function applyUpdate(context: Context): Promise<void> {
@@ -58,8 +62,8 @@ export async function applyUpdate(context: Context): Promise<void> {
 }
 
 export async function restartBox({ rpc, terminal, options }: Context): Promise<void> {
-  if (!options.has("yes") && terminal.ask("The machine restarts; VIP and leadership go first. Type yes: ") !== "yes")
-    throw new CommandFailure("Nothing was done.");
+  const question = "The machine restarts; VIP and leadership go first. Type yes: ";
+  await typed({ terminal, options }, "yes", question, "Nothing was done.");
   await rpc.once("ringfence.box.restart");
   terminal.out("The box restarts.\n");
 }
@@ -113,12 +117,9 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
  */
 async function rollOver({ rpc, terminal, options }: Context, bundle: Bundle): Promise<void> {
   const all = await boxesOf(rpc);
-  const own = /^https?:\/\/(localhost|127\.)/.test(rpc.endpoint) ? (await statusOf(rpc)).box.serverId : undefined;
   for (const box of all) await mayBegin(box);
   await untilWhole(rpc, all, "before the update");
-  const leads = async (box: Box): Promise<boolean> => (await statusOf(box.rpc)).cluster.role === "leader";
-  const leader = (await Promise.all(all.map(async (box) => ((await leads(box)) ? box : undefined)))).find((box) => box);
-  const rank = (box: Box): number => (box.serverId === own ? 2 : box === leader ? 1 : 0);
+  const rank = ({ isOwn, led }: Box): number => (isOwn ? 2 : led ? 1 : 0);
   for (const box of [...all].sort((a, b) => rank(a) - rank(b) || a.serverId - b.serverId)) {
     const { running, slots } = await slotsOf(box.rpc);
     if (slots[running].build === bundle.build && slots[running].version === bundle.version) {
@@ -129,7 +130,7 @@ async function rollOver({ rpc, terminal, options }: Context, bundle: Bundle): Pr
     terminal.out(`${box.name}: ${bundle.version} is in slot ${slot}, after ${seconds} s\n`);
     await giveLeadershipUp(box, terminal.out);
     await box.rpc.once("ringfence.box.restart");
-    if (box.serverId === own) {
+    if (box.isOwn) {
       terminal.out(`${box.name}: this box restarts now; ringfence slot status says what comes of it\n`);
       return;
     }
@@ -142,15 +143,14 @@ async function rollOver({ rpc, terminal, options }: Context, bundle: Bundle): Pr
 }
 
 async function boxesOf(rpc: Rpc): Promise<readonly Box[]> {
-  const { cluster } = await statusOf(rpc);
-  const zone = parseXml(await rpc.read("one.zone.info", 0));
-  const servers = new Map(
-    allAt(zone, "SERVER_POOL", "SERVER").map((one) => [numberAt(one, "ID"), textAt(one, "ENDPOINT")]),
-  );
-  return cluster.members.map(({ name, serverId }) => {
-    const endpoint = serverId < 0 ? rpc.endpoint : servers.get(serverId);
+  const { box: asked, cluster } = await statusOf(rpc);
+  const isLocal = /^https?:\/\/(localhost|127\.)/.test(rpc.endpoint);
+  const endpoints = await endpointsOf(rpc);
+  return cluster.members.map(({ name, serverId, raftId }) => {
+    const endpoint = serverId < 0 ? rpc.endpoint : endpoints.get(serverId);
     if (endpoint === undefined) throw new CommandFailure(`${name}: the zone has no endpoint of server ${serverId}`);
-    return { name, serverId, endpoint, rpc: rpc.at(endpoint) };
+    const place = { led: raftId === cluster.leader, isOwn: isLocal && serverId === asked.serverId };
+    return { name, serverId, endpoint, rpc: rpc.at(endpoint), ...place };
   });
 }
 

@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
+import { typed } from "./typed.ts";
 
 const SOCKET = "/run/one/supervisor.sock";
 /** The supervisor answers in some ms; one that hangs is what the hardware is for. */
@@ -76,8 +77,7 @@ export async function bite({ terminal, options }: Context): Promise<void> {
   const what = stops
     ? "The hardware resets this machine, all that runs on it included."
     : "This box's program hangs in part, loses VIP and leadership, and is started again.";
-  if (!options.has("yes") && terminal.ask(`${what} Type yes: `) !== "yes")
-    throw new CommandFailure("Nothing was done.");
+  await typed({ terminal, options }, "yes", `${what} Type yes: `, "Nothing was done.");
   await order(terminal, stops ? { ask: "stop-petting" } : { ask: "freeze", client });
 }
 

@@ -88,9 +88,15 @@ export function scanSegments(
   }
 
   const damaged = isBefore(end ?? { segment: 0, offset: 0 }, durableTo);
+  const place = end ?? { segment: segments[0] ?? 0, offset: 0 };
   // The segments before the oldest one went after its opening was durable: vote and membership are in nothing else.
   const [oldest = 0] = segments;
   const isEmptied = oldest > FIRST_SEGMENT && end?.segment === oldest && end.offset === SEGMENT_DATA_OFFSET;
+  const reason = isEmptied
+    ? "its opening is gone"
+    : damaged
+      ? `${stopped ?? "bad record"}, although the log was durable up to segment ${durableTo.segment} offset ${durableTo.offset}`
+      : undefined;
   return {
     hardState: content.hardState,
     memberships: content.memberships,
@@ -99,16 +105,10 @@ export function scanSegments(
     salts,
     end,
     durableTo,
-    damage: isEmptied
-      ? { kind: "corrupt", segment: oldest, offset: end?.offset ?? 0, reason: "its opening is gone" }
-      : damaged
-        ? {
-            kind: "corrupt",
-            segment: end?.segment ?? segments[0] ?? 0,
-            offset: end?.offset ?? 0,
-            reason: `${stopped ?? "bad record"}, although the log was durable up to segment ${durableTo.segment} offset ${durableTo.offset}`,
-          }
-        : { kind: "none" },
+    damage:
+      reason === undefined
+        ? { kind: "none" }
+        : { kind: "corrupt", segment: place.segment, offset: place.offset, reason },
   };
 }
 

@@ -1,5 +1,6 @@
 /** A box from an image as a person has it: a cluster of its own, and a console password that is known. */
 import { resolve } from "node:path";
+import { PATIENCE } from "../patience.ts";
 import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
 
 const SESSION = "oneadmin:rack and ruin";
@@ -50,6 +51,16 @@ export async function run(
   });
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, text: `${out}${err}` };
+}
+
+/** Waits until `ringfence slot status` says so. */
+export async function slotsSay(box: Machine, pattern: RegExp, withinMs: number): Promise<string> {
+  let text = "";
+  for (const end = performance.now() + withinMs * PATIENCE; performance.now() < end; await Bun.sleep(500)) {
+    ({ text } = await run(box, "ringfence", "slot", "status"));
+    if (pattern.test(text)) return text;
+  }
+  throw new Error(`Waited in vain for ${pattern}; slot status says:\n${text}`);
 }
 
 /** Opens a root shell on the serial line: password, the box's name, and a shell that answers. */
