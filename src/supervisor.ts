@@ -10,6 +10,7 @@
  * Main's end with EXIT_NEEDS_PERSON is no reason for a reset. Consoles and the front panel, children as box.conf
  * names them, are none either.
  */
+import { totalmem } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorChain } from "./base/error.ts";
@@ -25,6 +26,9 @@ import { supervise } from "./parts/supervision.ts";
 import { readWatchdogConfig } from "./parts/watchdog-config.ts";
 import { DEFAULT_LIMITS } from "./watchdog/limits.ts";
 
+/** What `main` may take for its own, of the machine's memory. */
+const MAIN_MEMORY = 1 / 4;
+
 /** Where a program of this box is, in the source tree and on an image. */
 function path(source: string): string {
   return fileURLToPath(new URL(program(source, import.meta.url), import.meta.url));
@@ -34,8 +38,13 @@ try {
   const watchdog = readWatchdogConfig(paths.onedConf, paths.boxConf);
   supervise({
     command: [process.execPath, path("./main.ts")],
-    // libuv's pool serves SQLite, files and names (consensus.md section 3).
-    environment: { UV_THREADPOOL_SIZE: "16" },
+    environment: {
+      // libuv's pool serves SQLite, files and names (consensus.md section 3).
+      UV_THREADPOOL_SIZE: "16",
+      // The engine lets its heap grow as if the machine were its own. *Measured*: in 256 MB the pages of the programs
+      // themselves were pushed out while an update came, and the box stood still.
+      BUN_JSC_forceRAMSize: String(Math.floor(totalmem() * MAIN_MEMORY)),
+    },
     limits: DEFAULT_LIMITS,
     device: watchdog.device,
     deviceTimeoutMs: watchdog.timeoutMs,
