@@ -1,6 +1,7 @@
 /** A cluster on the rack by the commands that an operator types: nothing is copied by hand but what an operator copies. */
 import { readFileSync } from "node:fs";
 import { CodedError } from "../../../src/base/error.ts";
+import { PATIENCE } from "../patience.ts";
 import { guestTemplate } from "../rack/guest/template.ts";
 import { nodeDataDirectory } from "../rack/place.ts";
 import type { Rack, RackNode } from "../rack/rack.ts";
@@ -57,17 +58,19 @@ export async function command(box: RackNode, words: readonly string[], stdin?: s
   );
 }
 
+/** `withinMs`: on a quiet machine. */
 export async function until(
   what: string,
   withinMs: number,
   isTrue: () => Promise<boolean>,
   everyMs = 100,
 ): Promise<void> {
-  const deadline = performance.now() + withinMs;
+  const patienceMs = withinMs * PATIENCE;
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     if (await isTrue()) return;
     if (performance.now() > deadline)
-      throw new CodedError("DEMO_TIMEOUT", `Waited ${withinMs / 1000} s in vain: ${what}`);
+      throw new CodedError("DEMO_TIMEOUT", `Waited ${patienceMs / 1000} s in vain: ${what}`);
     await Bun.sleep(everyMs);
   }
 }

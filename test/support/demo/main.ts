@@ -1,6 +1,7 @@
 /** The demo behind `scripts/demo`: a rack on this machine loses its leader box, a hypervisor and a cable, and heals. */
 import { existsSync, writeFileSync } from "node:fs";
 import { errorChain } from "../../../src/base/error.ts";
+import { theImage } from "../image/image.ts";
 import { placeOf } from "../rack/place.ts";
 import { openRack, type Rack, upRack } from "../rack/rack.ts";
 import { addHosts, formCluster, startGuest, waitForReadyBmcs } from "./bootstrap.ts";
@@ -18,18 +19,20 @@ import {
 
 const words = process.argv.slice(2);
 const has = (word: string): boolean => words.includes(word);
-const KNOWN = ["--json", "--down", "--help", "-h", "--fast"];
+const KNOWN = ["--json", "--down", "--help", "-h", "--fast", "--images"];
 const stranger = words.find((word) => !KNOWN.includes(word));
 if (has("--help") || has("-h") || stranger !== undefined) {
   if (stranger !== undefined) console.error(`Cannot run the demo with "${stranger}"`);
-  console.log(`usage: ./scripts/demo [--json] [--down] [--fast]
+  console.log(`usage: ./scripts/demo [--json] [--down] [--fast] [--images]
 
   Builds a rack on this machine (3 boxes, 3 hypervisors with BMCs, real QEMU guests), forms the cluster by the normal
   commands, then cuts the leader's power, a hypervisor's power and another one's network. Needs root. About 3 minutes.
 
   --json   ends with one JSON object on standard output; the story goes to standard error
   --down   takes the rack down at the end
-  --fast   the fast Raft profile (boxes on one quiet switch)`);
+  --fast   the fast Raft profile (boxes on one quiet switch)
+  --images the boxes are emulated machines that start from the appliance's image (built when there is none of this
+           source). They boot in minutes without hardware virtualisation, and their timings say nothing`);
   process.exit(stranger === undefined ? 0 : 2);
 }
 
@@ -106,7 +109,8 @@ async function demo(): Promise<void> {
     throw new Error("a rack is up that this demo did not make: take it down first with ./scripts/rack down");
   }
   title("A rack: three boxes, three hypervisors with BMCs, a client, two switches");
-  rack = await upRack({ boxes: 3, hosts: 3, tier: "linux", profile: has("--fast") ? "fast" : "default" });
+  const image = has("--images") ? { image: await theImage() } : {};
+  rack = await upRack({ boxes: 3, hosts: 3, tier: "linux", profile: has("--fast") ? "fast" : "default", ...image });
   writeFileSync(mark, "");
   client = new RackClient(rack.place);
   say("the rack is up, every box is switched on and empty");

@@ -1,5 +1,6 @@
 /** A box: runs the product of this checkout on a disk of its own. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { prepareBoxImage } from "./box-image.ts";
 import { nodeDataDirectory, type Place } from "./place.ts";
 import { type NodePlan, VIP } from "./plan.ts";
 import type { Software } from "./software.ts";
@@ -25,12 +26,14 @@ const commandNames = [
 ];
 
 /** Makes the box's disk as an installer leaves it. What is there already is kept. */
-export function prepareBox(place: Place, plan: NodePlan, state: RackState, files: BoxFiles = {}): void {
+export async function prepareBox(place: Place, plan: NodePlan, state: RackState, files: BoxFiles = {}): Promise<void> {
+  const { onedConf = onedConfDefault, boxConf = boxConfDefault } = files;
+  if (state.image !== "") return prepareBoxImage(place, plan, state, { onedConf, boxConf });
   const data = nodeDataDirectory(place, plan.name);
   for (const directory of ["etc", "lib", "log", "ssh"])
     mkdirSync(`${data}/${directory}`, { recursive: true, mode: 0o700 });
-  writeNew(`${data}/etc/oned.conf`, (files.onedConf ?? onedConfDefault)(plan, state));
-  writeNew(`${data}/etc/box.conf`, (files.boxConf ?? boxConfDefault)(plan, state));
+  writeNew(`${data}/etc/oned.conf`, onedConf(plan, state));
+  writeNew(`${data}/etc/box.conf`, boxConf(plan, state));
 }
 
 /** What the box's init is told. `bun` is the interpreter's path. */

@@ -1,5 +1,6 @@
 /** The rack's commands; scripts/rack starts this file. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { CodedError, errorChain } from "../../../src/base/error.ts";
 import { type Arguments, choice, parseArguments, wholeNumber } from "./arguments.ts";
 import { setBmcFault } from "./bmc.ts";
@@ -18,7 +19,7 @@ import { down, up, waitReady } from "./up.ts";
 const usage = `rack: three boxes, their hypervisors and their switches on this machine
 
   rack up [--boxes 3] [--hosts 2] [--tier fast|linux] [--profile default|fast]
-          [--oned-conf FILE] [--bare]             --bare: boxes run nothing
+          [--oned-conf FILE] [--bare] [--image FILE]   --bare: boxes run nothing; --image: they are emulated machines
   rack status [--json]
   rack down [--cache]                       removes all; with --cache the built guest kernel too
   rack power on|off|cycle NODE [--plug]     hosts: by their BMC, unless --plug
@@ -43,6 +44,7 @@ const knownOptions = {
     tier: true,
     profile: true,
     "oned-conf": true,
+    image: true,
     json: false,
     cache: false,
     plug: false,
@@ -64,6 +66,7 @@ const commands: Readonly<Record<string, Command>> = {
       ...optional("tier", choice("--tier", options.get("tier"), tiers)),
       ...optional("profile", choice("--profile", options.get("profile"), profiles)),
       ...(options.has("bare") ? { bare: true } : {}),
+      ...optional("image", imageFile(options.get("image"))),
       ...(text === undefined ? {} : { onedConf: () => text }),
     });
     const size = `${state.boxes} boxes, ${state.hosts} hosts`;
@@ -204,6 +207,14 @@ function network(options: Arguments["options"]) {
 }
 
 /** A property for an object, or none when the value is missing. */
+/** Its path from anywhere. Throws RACK_USAGE when there is no such file. */
+function imageFile(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  if (!existsSync(path))
+    throw new CodedError("RACK_USAGE", `There is no image "${path}": ./scripts/image build makes one`);
+  return resolve(path);
+}
+
 function optional<const K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return value === undefined ? ({} as { readonly [P in K]?: V }) : ({ [key]: value } as { readonly [P in K]?: V });
 }

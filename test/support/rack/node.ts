@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { CodedError } from "../../../src/base/error.ts";
 import { bmcArguments, prepareBmc } from "./bmc.ts";
 import { type BoxFiles, boxSoftware, prepareBox } from "./box.ts";
+import { emulatorOf, isEmulated, sshTo } from "./box-image.ts";
 import { cgroupOf, inCgroup, isPopulated, killAll } from "./cgroup.ts";
 import { monotonicMs, must, type RunOptions, type RunResult, run, startDaemon, waitFor } from "./command.ts";
 import { restoreDelays } from "./delay.ts";
@@ -34,7 +35,7 @@ export function findNode(state: RackState, name: string): NodePlan {
 /** Makes what a node keeps over power cuts. Changes nothing that is there. */
 export async function prepareNode(place: Place, plan: NodePlan, state: RackState, files: BoxFiles): Promise<void> {
   mkdirSync(nodeRunDirectory(place, plan.name), { recursive: true });
-  if (plan.kind === "box") prepareBox(place, plan, state, files);
+  if (plan.kind === "box") await prepareBox(place, plan, state, files);
   if (plan.kind === "host") await prepareHost(place, plan);
   if (plan.kind === "bmc") prepareBmc(place);
 }
@@ -68,7 +69,8 @@ export function powerOn(place: Place, plan: NodePlan, state: RackState): Promise
     await killAll(cgroupOf(place, plan.name));
     await makeNamespace(place, plan);
     await restoreDelays(place, plan);
-    if (plan.kind === "box") await boot(place, plan, state, boxSoftware(place, plan, state, bunPath(state)));
+    if (isEmulated(place, plan)) await startMachine(place, plan);
+    else if (plan.kind === "box") await boot(place, plan, state, boxSoftware(place, plan, state, bunPath(state)));
     else if (plan.kind === "host") await boot(place, plan, state, hostSoftware(place, plan));
     else await startBare(place, plan, state);
     writeFileSync(`${nodeRunDirectory(place, plan.name)}/started`, "");
@@ -116,6 +118,7 @@ export async function execIn(
 export function commandIn(place: Place, plan: NodePlan, argv: readonly string[]): readonly string[] {
   if (plan.kind === "client" || plan.kind === "bmc") return [...inNamespace(place, plan.name), ...argv];
   if (!isOn(place, plan)) throw new CodedError("RACK_OFF", `Cannot run "${argv.join(" ")}" in ${plan.name}: it is off`);
+  if (isEmulated(place, plan)) return sshTo(place, plan, argv);
   return [
     ...inCgroup(place, plan.name),
     ...["nsenter", "-t", String(initPid(place, plan)), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"],
@@ -155,6 +158,14 @@ async function boot(place: Place, plan: NodePlan, state: RackState, software: So
     const last = readFileSync(log, "utf8").trim().split("\n").slice(-3).join("; ");
     throw new CodedError("RACK_BOOT", `Cannot boot ${plan.name}: its init ended with ${started.exitCode}: ${last}`);
   });
+}
+
+/** Switches an emulated machine on. Its network is up much later: `waitReady` in up.ts. */
+async function startMachine(place: Place, plan: NodePlan): Promise<void> {
+  const words = [...inCgroup(place, plan.name), ...inNamespace(place, plan.name), ...(await emulatorOf(place, plan))];
+  startDaemon(words, `${nodeRunDirectory(place, plan.name)}/init.log`, {});
+  await waitFor(`the emulator of ${plan.name}`, BOOT_TIMEOUT_MS, () => isOn(place, plan));
+  writeFileSync(bootedFile(place, plan), "up\n");
 }
 
 function writeBootFiles(place: Place, plan: NodePlan, state: RackState, software: Software): void {

@@ -18,6 +18,8 @@ export interface RackSize {
   readonly profile: Profile;
   /** Boxes that run nothing: for tests that stand in for the product. */
   readonly bare: boolean;
+  /** The appliance's image: boxes are emulated machines that start from it. Empty: they run the checkout's sources. */
+  readonly image: string;
 }
 
 /** state.json. Written before anything is made, so that `down` finds all of a rack that was broken off half-made. */

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { CodedError } from "../../../src/base/error.ts";
 import type { BoxFiles } from "./box.ts";
+import { isEmulated, prepareSshKey } from "./box-image.ts";
 import { killAll, removeCgroup } from "./cgroup.ts";
 import { must, waitFor } from "./command.ts";
 import { withLock } from "./lock.ts";
@@ -16,6 +17,8 @@ import { inNamespace, makeSwitch, namespaceExists, removeNamespace, SWITCH } fro
 const LOCK_TIMEOUT_MS = 60_000;
 /** sshd and libvirtd of a host answer 0.1–0.3 s after power-on, 2 s when QEMU's abilities are probed the first time. */
 const HOST_READY_TIMEOUT_MS = 30_000;
+/** An image boots in some 45 s without hardware virtualisation, three of them on two processors in twice that. */
+const MACHINE_READY_TIMEOUT_MS = 600_000;
 
 export interface UpOptions extends Partial<RackSize>, BoxFiles {
   /** The checkout that the boxes run; by default the one of this file. */
@@ -28,13 +31,14 @@ export interface UpResult {
   readonly started: readonly string[];
 }
 
-const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "default", bare: false };
+const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "default", bare: false, image: "" };
 
 /** Builds the rack, or what is missing of it, and waits until its hosts answer. Nodes that were switched off stay off. */
 export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
   return withLock(lockPath(place), LOCK_TIMEOUT_MS, async () => {
     const state = claim(place, options);
     mkdirSync(datastoreDirectory(place), { recursive: true });
+    if (state.image !== "") await prepareSshKey(place);
     await makeSwitch(place);
     const missing = allPlans(state).filter((plan) => !wasStarted(place, plan));
     await inParallel(missing, async (plan) => {
@@ -46,13 +50,15 @@ export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
   });
 }
 
-/** Waits until a host's libvirtd and sshd, or a box's own network, answer. */
+/** Waits until a host's libvirtd and sshd, or a box's sshd and front-end if it is a machine of its own, answer. */
 export async function waitReady(place: Place, plan: NodePlan): Promise<void> {
-  if (plan.kind !== "host") return;
+  const isMachine = plan.kind === "box" && isEmulated(place, plan);
+  if (plan.kind !== "host" && !isMachine) return;
   const address = plan.wires[0]?.address ?? "";
-  for (const port of [22, 16509]) {
+  const withinMs = isMachine ? MACHINE_READY_TIMEOUT_MS : HOST_READY_TIMEOUT_MS;
+  for (const port of isMachine ? [22, 2633] : [22, 16509]) {
     const probe = [...inNamespace(place, "client"), "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`];
-    await waitFor(`port ${port} of ${plan.name}`, HOST_READY_TIMEOUT_MS, () => quietly(probe), 20);
+    await waitFor(`port ${port} of ${plan.name}`, withinMs, () => quietly(probe), isMachine ? 500 : 20);
   }
 }
 
@@ -85,7 +91,7 @@ export function down(place: Place, options: { readonly cache?: boolean } = {}): 
 function claim(place: Place, options: UpOptions): RackState {
   const existing = readState(place);
   if (existing !== undefined) {
-    for (const key of ["boxes", "hosts", "tier", "profile", "bare"] as const) {
+    for (const key of ["boxes", "hosts", "tier", "profile", "bare", "image"] as const) {
       const wanted = options[key];
       if (wanted === undefined || wanted === existing[key]) continue;
       throw new CodedError(
@@ -95,7 +101,7 @@ function claim(place: Place, options: UpOptions): RackState {
     }
     return existing;
   }
-  const { boxes, hosts, tier, profile, bare } = { ...sizeDefault, ...withoutUndefined(options) };
+  const { boxes, hosts, tier, profile, bare, image } = { ...sizeDefault, ...withoutUndefined(options) };
   checkCount("boxes", boxes, BOXES_MAX);
   checkCount("hosts", hosts, HOSTS_MAX);
   if (process.getuid?.() !== 0)
@@ -110,7 +116,7 @@ function claim(place: Place, options: UpOptions): RackState {
   // A machine that lost its power with a rack on it keeps the nodes' disks: they belong to no rack any more.
   removeData(place);
   const state: RackState = {
-    ...{ version: 1, boxes, hosts, tier, profile, bare },
+    ...{ version: 1, boxes, hosts, tier, profile, bare, image },
     repository: options.repository ?? dirname(dirname(dirname(import.meta.dirname))),
   };
   writeState(place, state);
