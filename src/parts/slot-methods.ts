@@ -149,6 +149,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
         if (upload?.state.kind === "installing")
           throw new CodedError("update", "Another update of this box is under way");
         log(`${who.name} begins an update`);
+        await upload?.giveUp();
         const status = await ownStatus();
         upload = new Upload((chunks) =>
           installUpdate(here.slots, chunks, { status, allowsDowngrade: args[0] === true, log }),

@@ -32,6 +32,7 @@ export class Upload {
   /** Came, and is not written yet. */
   #piece: Uint8Array | undefined;
   #isWhole = false;
+  #isGivenUp = false;
   #wake: () => void = () => undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
@@ -72,8 +73,16 @@ export class Upload {
     this.#wake();
   }
 
+  /** Another update is begun instead: this one ends, at the latest when what came is written. */
+  async giveUp(): Promise<void> {
+    this.#isGivenUp = true;
+    this.#wake();
+    await this.done;
+  }
+
   async *#chunks(silentMs: number): AsyncGenerator<Uint8Array, void> {
     for (;;) {
+      if (this.#isGivenUp) throw new CodedError("update", "Another update was begun");
       const piece = this.#piece;
       if (piece !== undefined) {
         yield piece;

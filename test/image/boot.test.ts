@@ -1,7 +1,6 @@
-// An image boots on the machines that people have, and its console answers. time-limit: 1500 s
+// An image boots, and its console answers and opens a shell. time-limit: 600 s
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Disk } from "../../appliance/emulator.ts";
 import { aBox, healthy, openShell, shell } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
 
@@ -33,21 +32,5 @@ test("BIOS, virtio: the box comes up healthy and its recovery console answers on
     await box.remove();
   }
 });
-
-for (const [isUefi, disk] of [
-  [true, "nvme"],
-  [false, "ahci"],
-  [true, "usb"],
-] as const satisfies readonly (readonly [boolean, Disk])[]) {
-  test(`${isUefi ? "UEFI" : "BIOS"}, ${disk}: the box comes up healthy`, async () => {
-    const box = await aBox(image, { isUefi, disk });
-    try {
-      await box.powerOn();
-      await healthy(box);
-    } finally {
-      await box.remove();
-    }
-  });
-}
 
 test.run();

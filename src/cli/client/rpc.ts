@@ -5,12 +5,17 @@ import { decodeAnswer, encodeCall, type RpcAnswer, type RpcArgument } from "./co
 
 /**
  * How a call may be repeated. `read`: at will. `write`: with the same request id, which the cluster knows again. `once`:
- * done by the leader's parts, where an id means nothing: repeated only if it was never sent.
+ * done by the leader's parts, where an id means nothing: repeated only if it was never sent. `transfer`: at will, of a box
+ * that is busy with what came before.
  */
-export type CallKind = "read" | "write" | "once";
+export type CallKind = "read" | "write" | "once" | "transfer";
 
 /** How long an unreachable cluster is tried again, ms. A failover takes about a second, an unlucky one a few. */
-const RETRY_FOR_MS: Readonly<Record<CallKind, number>> = { read: 2_000, write: 5_000, once: 5_000 };
+const RETRY_FOR_MS: Readonly<Record<CallKind, number>> = {
+  ...{ read: 2_000, write: 5_000, once: 5_000 },
+  // A sender that is silent for longer has gone, for the box (parts/update-upload.ts).
+  transfer: 60_000,
+};
 
 /**
  * How long the first attempt may stay silent, and how long the later ones, ms. A box that lost its power breaks no
@@ -21,6 +26,7 @@ const ATTEMPT_MS: Readonly<Record<CallKind, readonly [first: number, later: numb
   read: [2_000, 5_000],
   write: [2_000, 8_000],
   once: [30_000, 30_000],
+  transfer: [10_000, 10_000],
 };
 
 /** Between attempts, ms: short beside a failover, long beside a refused connection. */
@@ -41,6 +47,7 @@ export interface Rpc {
   read(method: string, ...args: readonly RpcArgument[]): Promise<string>;
   write(method: string, ...args: readonly RpcArgument[]): Promise<number>;
   once(method: string, ...args: readonly RpcArgument[]): Promise<string>;
+  transfer(method: string, ...args: readonly RpcArgument[]): Promise<string>;
   /** One attempt at another endpoint, at most `timeoutMs`; undefined when it gives no answer. */
   probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined>;
   /** The same credentials for another box. */
@@ -78,6 +85,10 @@ class Client implements Rpc {
 
   async once(method: string, ...args: readonly RpcArgument[]): Promise<string> {
     return String(await this.#call("once", method, args));
+  }
+
+  async transfer(method: string, ...args: readonly RpcArgument[]): Promise<string> {
+    return String(await this.#call("transfer", method, args));
   }
 
   async probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined> {
@@ -122,7 +133,7 @@ class Client implements Rpc {
   }
 
   #given(error: Unanswered, kind: CallKind): CommandFailure {
-    const doubt = error.wasSent && kind !== "read" ? "; it may have been done all the same" : "";
+    const doubt = error.wasSent && kind !== "read" && kind !== "transfer" ? "; it may have been done all the same" : "";
     return new CommandFailure(`${error.message}${doubt}`);
   }
 

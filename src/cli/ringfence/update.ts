@@ -82,7 +82,7 @@ async function readBundle(file: string): Promise<Bundle> {
 /** Brings the bundle to one box, which writes it into its other slot while it comes. Throws CommandFailure with its word. */
 async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promise<{ slot: string; seconds: string }> {
   const began = performance.now();
-  const id = await rpc.once("ringfence.update.begin", allowsDowngrade);
+  const id = await rpc.transfer("ringfence.update.begin", allowsDowngrade);
   const answer = (text: string): UploadAnswer => readAnswer<UploadAnswer>(text, "kind");
   const handle = await open(file);
   let state: UploadAnswer | undefined;
@@ -93,7 +93,7 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
       if (bytesRead === 0) break;
       // A piece that comes twice is passed over, so a call without an answer may be repeated.
       const piece = buffer.toString("base64", 0, bytesRead);
-      state = answer(await rpc.read("ringfence.update.piece", id, at, piece));
+      state = answer(await rpc.transfer("ringfence.update.piece", id, at, piece));
       if (state.kind === "failed") throw new CommandFailure(state.why);
       // The one before is not written yet: the slot's disk is slower than the way to it.
       if (state.bytes === at) await sleep(PIECE_PAUSE_MS);
@@ -102,10 +102,10 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
   } finally {
     await handle.close();
   }
-  state = answer(await rpc.read("ringfence.update.end", id));
+  state = answer(await rpc.transfer("ringfence.update.end", id));
   while (state.kind === "installing") {
     await sleep(POLL_MS / 2);
-    state = answer(await rpc.read("ringfence.update.state", id));
+    state = answer(await rpc.transfer("ringfence.update.state", id));
   }
   if (state.kind !== "installed") throw new CommandFailure(state.why);
   return { slot: state.slot, seconds: ((performance.now() - began) / 1000).toFixed(1) };

@@ -63,6 +63,17 @@ export async function slotsSay(box: Machine, pattern: RegExp, withinMs: number):
   throw new Error(`Waited in vain for ${pattern}; slot status says:\n${text}`);
 }
 
+/** Presses Enter on the console until its screen says so: a box that has just come up does not know all of itself yet. */
+export async function consoleSays(box: Machine, pattern: RegExp, withinMs: number): Promise<void> {
+  for (const end = performance.now() + withinMs * PATIENCE; ; await Bun.sleep(2000)) {
+    const from = box.text.length;
+    await box.say("", /> $/);
+    if (pattern.test(box.text.slice(from))) return;
+    if (performance.now() > end)
+      throw new Error(`Waited in vain for ${pattern}; the console says:\n${box.text.slice(from)}`);
+  }
+}
+
 /** Opens a root shell on the serial line: password, the box's name, and a shell that answers. */
 export async function openShell(box: Machine): Promise<void> {
   await act(box, "shell", [], /# $/);

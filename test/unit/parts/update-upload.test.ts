@@ -69,6 +69,15 @@ test("an installation that fails says why to all pieces that come later", async 
   assert.is(one.state.kind, "failed");
 });
 
+test("an update that is given up has ended before the next one begins", async () => {
+  const { one, taken } = upload();
+  await bring(one, 0, Uint8Array.of(1));
+  await one.giveUp();
+  assert.is(one.state.kind, "failed");
+  assert.match(one.state.why, /Another update was begun/);
+  assert.equal(taken, [1]);
+});
+
 test("a sender that has gone ends the installation as a bundle that is cut off", async () => {
   const { one } = upload({ silentMs: 50 });
   await bring(one, 0, Uint8Array.of(1));
