@@ -89,10 +89,10 @@ export async function otherSlotLevel(): Promise<number | undefined> {
 
 /** Mounted for as long as it is used: a power cut finds it unmounted nearly always. */
 function espFiles(esp: string): WithEnvFiles {
-  return async (use) => {
+  return async (access, use) => {
     const lock = await espLock();
     try {
-      return await withMounted(esp, false, (directory) => use(envFiles(`${directory}/${ENV_DIRECTORY}`)));
+      return await withMounted(esp, access === "read", (directory) => use(envFiles(`${directory}/${ENV_DIRECTORY}`)));
     } finally {
       lock.release();
     }

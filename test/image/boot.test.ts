@@ -26,7 +26,8 @@ test("BIOS, virtio: the box comes up healthy and its recovery console answers on
     const kibibytes = Number(await shell(box, "df -k /data | awk 'END { print $2 }'"));
     assert.ok(kibibytes > 1024 * 1024, `the data partition has ${kibibytes} KiB of a disk of 2 GiB`);
     assert.match(await shell(box, "cat /run/one/boot.json"), /"slot":"A","try":1,"mode":"normal".*"verity":true/);
-    assert.match(await shell(box, "onezone show 0", 60_000), /leader/);
+    assert.match(await shell(box, "onezone show 0", 60_000), /STATE +: ENABLED/);
+    assert.match(await shell(box, "ringfence status", 60_000), /leader/);
     assert.match(await shell(box, "echo | nc -w 5 127.0.0.1 22"), /SSH-2\.0-OpenSSH/);
   } finally {
     await box.remove();

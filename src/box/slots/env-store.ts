@@ -19,12 +19,12 @@ export class EnvStore {
 
   /** What counts now; `isWhole` when both copies say so. */
   read(): Promise<{ readonly env: GrubEnv; readonly isWhole: boolean }> {
-    return this.#lend((files) => this.#read(files));
+    return this.#lend("read", (files) => this.#read(files));
   }
 
   /** Returns what is in force after the change. Throws `boot-env` when it cannot be written; then the old one still is. */
   change(decide: (env: GrubEnv) => GrubEnv): Promise<GrubEnv> {
-    return this.#lend(async (files) => {
+    return this.#lend("change", async (files) => {
       const { env } = await this.#read(files);
       // GRUB may have counted a try in `env1` alone: what it wrote is taken along.
       const next = decide(env);
@@ -33,12 +33,12 @@ export class EnvStore {
     });
   }
 
-  /** Makes both copies equal again after a write that was cut off, or GRUB's own in `env1`. True when there was need. */
-  repair(): Promise<boolean> {
-    return this.#lend(async (files) => {
+  /** Makes both copies equal again after a write that was cut off, or GRUB's own in `env1`. `wasWhole`: there was no need. */
+  repair(): Promise<{ readonly env: GrubEnv; readonly wasWhole: boolean }> {
+    return this.#lend("change", async (files) => {
       const { env, isWhole } = await this.#read(files);
       if (!isWhole) await this.#write(files, env);
-      return !isWhole;
+      return { env, wasWhole: isWhole };
     });
   }
 

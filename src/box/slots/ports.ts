@@ -8,8 +8,8 @@ export interface EnvFiles {
   write(name: EnvFile, bytes: Uint8Array): Promise<void>;
 }
 
-/** Lends the ESP to one user at a time, of all processes of this box: mounted before, unmounted after. */
-export type WithEnvFiles = <T>(use: (files: EnvFiles) => Promise<T>) => Promise<T>;
+/** Lends the ESP to one user at a time, of all processes of this box: mounted before, unmounted after; to `read`, read-only. */
+export type WithEnvFiles = <T>(access: "read" | "change", use: (files: EnvFiles) => Promise<T>) => Promise<T>;
 
 /** A slot's partition, or a file in its place. */
 export interface SlotDevice {

@@ -5,7 +5,7 @@ import { type Health, lookAtTrial, missingHealth, NEW_TRIAL, NO_HEALTH, TRIAL_MS
 import type { UpdateRecord } from "./record.ts";
 
 export interface TrialPorts {
-  readonly env: Pick<EnvStore, "read" | "change" | "repair">;
+  readonly env: Pick<EnvStore, "change" | "repair">;
   readonly running: { readonly slot: Slot; readonly build: string };
   record(): UpdateRecord | undefined;
   /** Durably; throws. */
@@ -68,16 +68,16 @@ export class TrialWatch {
 
   /** What a cut-off write left is made whole; an update that GRUB has left is put on the record. */
   async #begin(): Promise<GrubEnv> {
-    const { env, running } = this.#ports;
+    const { running } = this.#ports;
     // GRUB's count is in one copy only, so there is need after each boot.
-    await env.repair();
+    const { env } = await this.#ports.env.repair();
     const record = this.#ports.record();
     if (record?.outcome === "trial" && record.from.slot === running.slot && record.from.build === running.build) {
       const why = "it did not come up: the boot loader went back";
       this.#end(record, record.to.slot, "fallback", why);
       this.#ports.log(`ALERT version ${record.to.version} in slot ${record.to.slot} was left: ${why}`);
     }
-    return (await env.read()).env;
+    return env;
   }
 
   async #tell(missing: readonly string[]): Promise<void> {

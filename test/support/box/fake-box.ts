@@ -14,6 +14,7 @@ import {
 import type { Release } from "../../../src/box/release.ts";
 import { decodeFooter, FOOTER_BYTES } from "../../../src/box/slot-footer.ts";
 import { EnvStore } from "../../../src/box/slots/env-store.ts";
+import type { EnvFiles } from "../../../src/box/slots/ports.ts";
 import { Installation } from "../../../src/box/update/driver.ts";
 import { NO_HEALTH } from "../../../src/box/update/policy.ts";
 import type { UpdateRecord } from "../../../src/box/update/record.ts";
@@ -44,7 +45,7 @@ export class FakeBox {
   }
 
   get store(): EnvStore {
-    return new EnvStore((use) => use(this.esp), this.running.slot);
+    return new EnvStore((access, use) => use(access === "read" ? readOnly(this.esp) : this.esp), this.running.slot);
   }
 
   async installation(bundle: Uint8Array, given: Partial<ConstructorParameters<typeof Installation>[2]> = {}) {
@@ -127,4 +128,9 @@ export class FakeBox {
 export function newVersion(key: UpdateKey, release: Release, seed: number): { bundle: Uint8Array; sum: string } {
   const content = contentOf(release, seed);
   return { bundle: bundleOf(key, release, content), sum: createHash("sha256").update(content).digest("hex") };
+}
+
+/** The ESP as it is lent to one who only reads. */
+function readOnly(esp: EnvFiles): EnvFiles {
+  return { read: (name) => esp.read(name), write: () => Promise.reject(new Error("the ESP is mounted read-only")) };
 }
