@@ -34,6 +34,13 @@ function path(source: string): string {
   return fileURLToPath(new URL(program(source, import.meta.url), import.meta.url));
 }
 
+/** A broken file is no fault of a slot that was good before; one on trial may have stopped to understand it. */
+async function forgiveGoodSlot(): Promise<void> {
+  const { env, report } = openSlots();
+  if (!(await env.read()).env.slots[report.slot].isGood) return;
+  await env.change((now) => forgiveTry(now, report.slot));
+}
+
 try {
   const watchdog = readWatchdogConfig(paths.onedConf, paths.boxConf);
   supervise({
@@ -65,8 +72,8 @@ try {
       await env.change((now) => forgiveTry(now, report.slot));
     },
     records: paths.consoleRecords,
-    // On other machines the clock is their own.
-    ...(isImage() ? { atStop: keepClock((text) => console.error(text)).save } : {}),
+    // On other machines there are no slots, and the clock is their own.
+    ...(isImage() ? { needsPerson: forgiveGoodSlot, atStop: keepClock((text) => console.error(text)).save } : {}),
     attendants: [
       ...readConsoleLines(paths.onedConf, paths.boxConf).map(({ device, baudRate }) => ({
         name: `console ${basename(device)}`,

@@ -47,6 +47,8 @@ export interface SupervisionOptions {
   readonly bootRecovery?: string | undefined;
   /** Called once when such a boot has come so far that a person can work with it. */
   readonly inRecovery?: (() => Promise<void>) | undefined;
+  /** Called once when main says that it needs a person. */
+  readonly needsPerson?: (() => Promise<void>) | undefined;
   /** Where the consoles' records wait for the cluster. */
   readonly records: string;
   /** Called at a controlled stop and not waited for longer than the last lines of the log. */
@@ -97,6 +99,7 @@ export function supervise(options: SupervisionOptions): void {
     log.write(`recovery: main is not started: ${rest.why}`);
     writeInOrder(options.recovery, `${rest.why}\n`).catch(complain);
   }
+  let isPersonNeeded = false;
   const { inRecovery } = options;
   if (options.bootRecovery !== undefined && inRecovery !== undefined)
     setTimeout(() => inRecovery().catch(complain), RECOVERY_MS);
@@ -135,6 +138,10 @@ export function supervise(options: SupervisionOptions): void {
         } catch {
           // It has ended, which is what was wanted.
         }
+      },
+      needsPerson: () => {
+        if (!isPersonNeeded) options.needsPerson?.().catch(complain);
+        isPersonNeeded = true;
       },
       threadStates,
       log: (text) => log.write(text),

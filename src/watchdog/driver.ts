@@ -128,6 +128,9 @@ export class WatchdogDriver {
       case "empty-cage":
         this.#emptyCage();
         return;
+      case "needs-person":
+        ports.needsPerson();
+        return;
       case "terminate":
         ports.terminate(effect.pid);
         return;

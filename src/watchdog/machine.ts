@@ -52,6 +52,8 @@ export type WatchdogEffect =
   | { readonly kind: "terminate"; readonly pid: number }
   /** Write down what can be seen of a hung main from outside, before it is killed. */
   | { readonly kind: "record-hang"; readonly pid: number; readonly why: string }
+  /** Main could say what is wrong, and it is nothing of the program's own. */
+  | { readonly kind: "needs-person" }
   /** The reset that follows will leave no word: write the reason down now. */
   | { readonly kind: "presume-reset"; readonly why: string }
   /** Main is gone: disarm the device if `isDisarming`, and end. */
@@ -265,6 +267,7 @@ function ended(
     state: { ...state, failures: 0, phase: { kind: "down", since: now, startAt, isEmpty: false } },
     effects: [
       { kind: "log", text: `main needs a person (${event.how}): see its message; the box is not reset for this` },
+      { kind: "needs-person" },
       { kind: "empty-cage" },
     ],
   };
@@ -461,22 +464,23 @@ function lateness(limits: WatchdogLimits, phase: Up, now: number): string | unde
 
 /**
  * How long a client has been silent; undefined when nothing is expected of it yet. The work thread is expected from the
- * first check-in on, the others from their first word, and all of them once all parts run.
+ * first check-in on, the others from their first word, and all of them once all parts run. What a client was allowed
+ * during the start is not held against it when the start is over: its time counts anew from there.
  */
 export function clientAge(phase: Up, client: Client, now: number): number | undefined {
-  const since =
-    phase.aliveAt[client] ??
-    (client === "work" ? phase.firstHeardAt : phase.mainPhase === "started" ? phase.phaseSince : undefined);
-  return since === undefined ? undefined : now - since;
+  const { mainPhase, phaseSince, firstHeardAt } = phase;
+  const first = client === "work" ? firstHeardAt : mainPhase === "started" ? phaseSince : undefined;
+  const heardAt = phase.aliveAt[client] ?? first;
+  if (heardAt === undefined) return undefined;
+  return now - (mainPhase === "starting" ? heardAt : Math.max(heardAt, phaseSince));
 }
 
 /**
- * How long a client may be silent. The work thread of a start may stand as long as a start's step may: on a slow machine the
- * parts are made there in one go, and nothing depends on it yet.
+ * How long a client may be silent. During a start each may stand as long as a step of it may: on a slow machine the parts
+ * are made in one go, by the work thread, through which the acknowledgements of the others come too.
  */
 export function clientLimit(limits: WatchdogLimits, { mainPhase }: Up, client: Client): number {
-  const isStart = client === "work" && mainPhase === "starting";
-  return isStart ? Math.max(limits.handshakeMs, limits.clientMs.work) : limits.clientMs[client];
+  return mainPhase === "starting" ? Math.max(limits.handshakeMs, limits.clientMs[client]) : limits.clientMs[client];
 }
 
 /** A line when a client's gap is more than three fifths of its time, and one when it is over. */

@@ -31,6 +31,8 @@ export interface WatchdogPorts {
   /** Starts main; `ended` is called once. Throws when it cannot. Returns the process id. */
   spawn(ended: (pid: number, code: number | null, how: string) => void): number;
   terminate(pid: number): void;
+  /** Never waits: whatever made this boot, it did its part. */
+  needsPerson(): void;
   /** What can be seen of a process from outside: one line a thread. */
   threadStates(pid: number): readonly string[];
   /** Never waits: lines are queued, a hung disk loses them and nothing else. */

@@ -254,9 +254,24 @@ test("without a device main is started again for ever", () => {
   assert.equal(box.reasons, []);
 });
 
+test("what a client was allowed during the start is not held against it when the start is over", () => {
+  const box = new Box(healthy);
+  box.phase = "starting";
+  box.run(2000);
+  // The parts are made in one go: nobody else comes to a word, the raft loop for longer than it has later.
+  box.silent = ["work", "raft"];
+  box.run(20_000);
+  box.phase = "started";
+  box.run(4000);
+  assert.is(box.starts.length, 1, box.lines.join("\n"));
+  box.run(4000);
+  assert.is(box.starts.length, 2, "once it runs, the work thread has 5 s");
+});
+
 test("a main that needs a person never leads to a reset, and runs as soon as the person was there", () => {
   const box = new Box(() => "needs-person").run(3_600_000);
   assert.equal(box.reasons, []);
+  assert.is(box.kinds.filter((kind) => kind === "needs-person").length, box.starts.length);
   assert.ok(box.now - box.lastPet < TIMEOUT_MS);
   assert.ok(box.starts.length < 3_600_000 / DEFAULT_LIMITS.backOffMaxMs + 2, "tried each 5 s, not more often");
   box.main = healthy;
