@@ -36,13 +36,15 @@ export class Versions {
     return this.#bundle(file, change);
   }
 
-  /** Kernel and initramfs, and behind them nothing that could start: what a bad build may be. */
+  /** Kernel, initramfs and what that needs of its slot, and behind them nothing that could start: what a bad build may be. */
   async withoutUserland(change: Partial<Description>): Promise<string> {
     const [whole, root, file] = ["whole.squashfs", "root", "bad.squashfs"].map(
       (name) => `${this.#directory}/${name}`,
     ) as [string, string, string];
     writeFileSync(whole, this.#squashfs());
-    await command(["unsquashfs", "-q", "-n", "-d", root, whole, "boot/vmlinuz", "boot/initrd"]);
+    const libraries = ["lib", "lib64", "usr/lib64", "usr/lib/x86_64-linux-gnu"];
+    const kept = ["boot/vmlinuz", "boot/initrd", "sbin", "usr/sbin/e2fsck", ...libraries];
+    await command(["unsquashfs", "-q", "-n", "-d", root, whole, ...kept]);
     // What the initramfs needs of it: places to mount.
     for (const name of ["proc", "sys", "dev", "run", "tmp", "var", "data", "etc/one", "root/.ssh"])
       mkdirSync(`${root}/${name}`, { recursive: true });
