@@ -2,17 +2,27 @@
  * The image as a box in an emulator without hardware virtualisation: sizes, boot, memory, update, and its watchdog. No
  * peer does the same, so the rows stand beside the goals of appliance.md only.
  */
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { aBox, healthy, openShell, run, shell, slotsSay } from "../support/image/box.ts";
 import { HANGS, HARDWARE_TIMEOUT_MS } from "../support/image/hangs.ts";
 import { theImage } from "../support/image/image.ts";
 import type { Machine } from "../support/image/machine.ts";
 import { Versions } from "../support/image/versions.ts";
+import { monotonicMs, waitFor } from "../support/rack/command.ts";
+import { nodeDataDirectory } from "../support/rack/place.ts";
+import { upRack } from "../support/rack/rack.ts";
+import { type Profile, profiles } from "../support/rack/state.ts";
 import type { BenchRow } from "./row.ts";
 
 const BOOTS = 3;
 const RESTART_MS_MAX = 120_000;
 const PROBE_MS = 300;
+/** The VIP is held when its holder has answered so often. */
+const HELD_ANSWERS = 100;
+/** Nobody holds it who has been silent for so long; he is asked each 5 ms. */
+const SILENT_MS = 500;
+/** What the serial line says when main is about to be stopped. */
+const STANDS = "main-stands-still";
 
 export async function bench(options: { runs?: number; log: (line: string) => void }): Promise<BenchRow[]> {
   const { log, runs = BOOTS } = options;
@@ -57,7 +67,7 @@ export async function bench(options: { runs?: number; log: (line: string) => voi
     }
     // The promise is about the worst.
     rows.push({ ...row("hangReset.ratio", ratios, "x"), value: Math.max(...ratios) });
-    log("image.hangVip.default and .fast are left out: images have no rack yet; bench vip measures a stopped holder");
+    for (const profile of profiles) rows.push(row(`hangVip.${profile}`, [await hangVipMs(image, profile)], "ms"));
     return rows;
   } finally {
     versions.remove();
@@ -99,6 +109,31 @@ async function mainRestartMs(box: Machine): Promise<number> {
     await Bun.sleep(50);
   }
   throw new Error("Main did not come back");
+}
+
+/** From the moment that main stands still until nobody answers for the VIP: what the kernel does without any of our code. */
+async function hangVipMs(image: string, profile: Profile): Promise<number> {
+  const rack = await upRack({ name: "image", boxes: 1, hosts: 0, profile, image });
+  try {
+    const box = rack.box(0);
+    const holders = await rack.watchHolders();
+    const answers = (): readonly number[] =>
+      holders.events().flatMap((event) => (event.kind === "holder" ? [event.atMs] : []));
+    await waitFor("the box to hold the VIP", RESTART_MS_MAX, () => answers().length > HELD_ANSWERS, 100);
+    // The serial line tells when: ssh's own way takes seconds here.
+    const line = `${nodeDataDirectory(rack.place, box.name)}/log/serial.log`;
+    const main = 'for p in $(pidof bun); do grep -q main.js "/proc/$p/cmdline" && m=$p; done';
+    const done = box.exec(["sh", "-c", `${main}; echo ${STANDS} >/dev/ttyS0; kill -STOP $m`]);
+    await waitFor("main to stand still", RESTART_MS_MAX, () => readFileSync(line, "latin1").includes(STANDS), 2);
+    const at = monotonicMs();
+    await done;
+    await Bun.sleep(2000);
+    const all = answers();
+    const last = all.find((one, index) => one > at && (all[index + 1] ?? Number.POSITIVE_INFINITY) > one + SILENT_MS);
+    return last === undefined ? 0 : last - at;
+  } finally {
+    await rack.down();
+  }
 }
 
 async function hangResetMs(image: string, words: string): Promise<number> {
