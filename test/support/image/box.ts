@@ -14,7 +14,7 @@ WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
 
 /** The line that a boot ends with. */
 export const HEALTHY = /slot ([AB]) try (\d).*: healthy in (\d+) s/;
-/** What the boot loader says. */
+/** What the boot loader says, and the initramfs again. */
 export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 
 /** A box that is off. */
