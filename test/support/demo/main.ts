@@ -32,7 +32,7 @@ if (has("--help") || has("-h") || stranger !== undefined) {
   --down   takes the rack down at the end
   --fast   the fast Raft profile (boxes on one quiet switch)
   --images the boxes are emulated machines that start from the appliance's image (built when there is none of this
-           source). They boot in minutes without hardware virtualisation, and their timings say nothing`);
+           source). Each takes most of a processor without hardware virtualisation: not yet seen to end on a machine of two`);
   process.exit(stranger === undefined ? 0 : 2);
 }
 
