@@ -67,8 +67,9 @@ export interface WatchdogGpio {
 
 /** What holds for this box only (`/etc/one/box.conf`; it wins). */
 export interface BoxConfig {
-  /** −1: found a cluster of one when the data directory is empty. */
+  /** −1, also when no file says any: found a cluster of one when the data directory is empty; an image only if it is said. */
   readonly serverId: number;
+  readonly isServerIdGiven: boolean;
   /** The box's own address; undefined: all, and the kernel chooses. */
   readonly managementAddress: string | undefined;
   readonly bmcAddress: string | undefined;
@@ -171,6 +172,8 @@ class ConfigReader {
     const purge = purgeOf(this.#vector("RAFT"));
     if ("problem" in purge) this.#problem(raft, `RAFT: ${purge.problem}`);
     const vips = this.#vips();
+    const serverId =
+      this.#integer("SERVER_ID", -1, 1000) ?? this.#integerOf(federation, "FEDERATION", "SERVER_ID", -1, 1000);
     const monitoring = this.#integer("MONITORING_INTERVAL_HOST", 1, 3600);
     const config: Config = {
       cluster: {
@@ -188,10 +191,8 @@ class ConfigReader {
         isolated: this.#choice("ISOLATED", ["fence", "hold"]) ?? "fence",
       },
       box: {
-        serverId:
-          this.#integer("SERVER_ID", -1, 1000) ??
-          this.#integerOf(federation, "FEDERATION", "SERVER_ID", -1, 1000) ??
-          -1,
+        serverId: serverId ?? -1,
+        isServerIdGiven: serverId !== undefined,
         managementAddress: network["MGMT"],
         bmcAddress: network["BMC"],
         bmcInterface: network["BMC_INTERFACE"],

@@ -23,6 +23,7 @@ import { BUILD, FEATURE_LEVEL } from "./feature-level.ts";
 import { FitnessWatch } from "./fitness.ts";
 import { CALL, ownView } from "./force-recover.ts";
 import { enterGeneration, markInForce, readGeneration } from "./generation.ts";
+import { isImage } from "./image.ts";
 import { forgetJoining, joinCluster } from "./joining.ts";
 import { LogPurge } from "./log-purge.ts";
 import {
@@ -415,7 +416,9 @@ async function becomeSomebody(
     return { identity: known, bootstrap: readBootstrap() };
   }
   const peerAddress = peerAddressOf(config);
-  if (standDown !== undefined || existsSync(paths.joinToken) || config.box.serverId >= 0) {
+  // An image is in many boxes of which one founds: the one that was told to.
+  const isMeantToFound = config.box.serverId < 0 && (config.box.isServerIdGiven || !isImage());
+  if (standDown !== undefined || existsSync(paths.joinToken) || !isMeantToFound) {
     events.waiting(true);
     const joined = await joinCluster({
       ...{ localAddress: address, peerAddress, standDown, saveBootstrap, log: events.log },
