@@ -30,15 +30,12 @@ const suites: Record<string, (words: string[]) => Promise<Tally>> = {
   sim: (words) => simulator(words),
   mutants: (words) => mutants(words),
   rack: (words) => files("test/rack/**/*.test.ts", 1, words),
-  image: ([first, ...words]) =>
-    first === "--ci" ? files(IMAGE_CI, 1, words) : files("test/image/**/*.test.ts", 1, first ? [first, ...words] : []),
+  image: (words) => (words[0] === "--ci" ? files(IMAGE_CI, 1, []) : files("test/image/**/*.test.ts", 1, words)),
 };
 /** What CI runs; of `image` and `mutants` a part. */
 const CI = ["check", "unit", "scenario", "sim", "mutants", "rack", "image"];
 /** Boot and console, an update with its fallback, the watchdog's bite: each boot in the emulator takes a minute. */
 const IMAGE_CI = "test/image/{boot,update,watchdog}.test.ts";
-/** Suites that do less within a full run, where nobody waits for the rare ones. */
-const SHORTENED = ["mutants", "image"];
 
 const [word = "ci", ...words] = process.argv.slice(2);
 if (word === "--help" || word === "-h") {
@@ -53,6 +50,8 @@ if (word === "--help" || word === "-h") {
   process.exit(0);
 }
 const chosen = word === "ci" || word === "all" ? CI : [word];
+/** Suites that do less within a full run, where nobody waits for the rare ones. */
+const shortened = word === "ci" ? ["mutants", "image"] : word === "all" ? ["mutants"] : [];
 const total: Tally = { passed: 0, failed: 0 };
 for (const name of chosen) {
   const suite = suites[name];
@@ -61,8 +60,7 @@ for (const name of chosen) {
     process.exit(2);
   }
   const startedAt = performance.now();
-  const isShort = chosen.length > 1 && SHORTENED.includes(name) && !(word === "all" && name === "image");
-  const tally = await suite(isShort ? ["--ci"] : words);
+  const tally = await suite(shortened.includes(name) ? ["--ci"] : words);
   total.passed += tally.passed;
   total.failed += tally.failed;
   console.log(

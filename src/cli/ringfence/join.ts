@@ -21,7 +21,7 @@ export function whyWaiting(): string | undefined {
   if (existsSync(STAND_DOWN_FILE)) return standDownText(readFileSync(STAND_DOWN_FILE, "utf8"));
   if (!existsSync(DATA_DIRECTORY) || existsSync(IDENTITY_FILE) || !existsSync(dirname(JOIN_TOKEN_FILE)))
     return undefined;
-  return "This box belongs to no cluster yet: onezone server-add on a member makes a token, ringfence join TOKEN here takes it";
+  return "This box belongs to no cluster yet: onezone server-add on a member makes a token, ringfence join TOKEN here takes it; the first box of all founds one by SERVER_ID = -1 in box.conf";
 }
 
 /** A person says that the box on this machine is the only one of its identity. */

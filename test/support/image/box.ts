@@ -3,12 +3,12 @@ import { resolve } from "node:path";
 import { PATIENCE } from "../patience.ts";
 import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
 
-const SESSION = "oneadmin:rack and ruin";
+/** Of oneadmin: what an installer writes before the first start. */
+export const SESSION = "oneadmin:rack and ruin";
 export const PASSWORD = "correct horse";
 const ARGON = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
-/** As rootfs/usr/lib/ringfence/box.conf, with a cluster that this box founds. */
-const BOX_CONF = `SERVER_ID = -1
-CONSOLE = [ DEVICE = "ttyS0", BAUD = 115200 ]
+/** As rootfs/usr/lib/ringfence/box.conf: what an emulated machine has. */
+export const MACHINE_CONF = `CONSOLE = [ DEVICE = "ttyS0", BAUD = 115200 ]
 WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
 `;
 
@@ -20,7 +20,8 @@ export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 /** A box that is off. */
 export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
   const files = {
-    "etc/box.conf": BOX_CONF,
+    // A cluster that this box founds.
+    "etc/box.conf": `SERVER_ID = -1\n${MACHINE_CONF}`,
     "lib/.one/one_auth": `${SESSION}\n`,
     "lib/console-password": `${await Bun.password.hash(PASSWORD, ARGON)}\n`,
     ...options.files,

@@ -1,6 +1,7 @@
 /** A box as a machine of its own: an emulator with a disk from the image, on the box's cables. Reached as people do: by ssh. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { emulator } from "../../../appliance/emulator.ts";
+import { MACHINE_CONF, SESSION } from "../image/box.ts";
 import { copyDisk, putFiles } from "../image/disk-file.ts";
 import { type BoxFiles, quote } from "./box.ts";
 import { must } from "./command.ts";
@@ -9,8 +10,6 @@ import type { NodePlan, Wire } from "./plan.ts";
 import type { RackState } from "./state.ts";
 import { inNamespace, ipBatch } from "./switch.ts";
 
-/** Of the zone's oneadmin, on every box: what an installer writes before the first start. */
-const SESSION = "oneadmin:rack and ruin";
 /** A box whose machine is gone is noticed by ssh after so long. */
 const SSH_ALIVE_SECONDS = 10;
 
@@ -20,7 +19,7 @@ export function isEmulated(place: Place, plan: NodePlan): boolean {
 }
 
 /** The disk of such a box. */
-export function diskOf(place: Place, plan: NodePlan): string {
+function diskOf(place: Place, plan: NodePlan): string {
   return `${nodeDataDirectory(place, plan.name)}/disk.img`;
 }
 
@@ -43,7 +42,7 @@ export async function prepareBoxImage(
     "lib/.one/one_auth": `${SESSION}\n`,
   });
   writeFileSync(`${data}/lib/.one/one_auth`, `${SESSION}\n`, { mode: 0o600 });
-  await must(["mv", disk, diskOf(place, plan)]);
+  renameSync(disk, diskOf(place, plan));
 }
 
 /** What a box of the rack without a machine of its own is given by the rack. */
@@ -51,9 +50,7 @@ function machineConf(plan: NodePlan): string {
   const interfaces = plan.wires.map(
     ({ device, address }) => `INTERFACE = [ NAME = "${device}", ADDRESS = "${address}/24" ]\n`,
   );
-  return `${interfaces.join("")}CONSOLE = [ DEVICE = "ttyS0", BAUD = 115200 ]
-WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
-`;
+  return `${interfaces.join("")}${MACHINE_CONF}`;
 }
 
 /**

@@ -206,7 +206,6 @@ function network(options: Arguments["options"]) {
   return choice("--network", options.get("network"), networks);
 }
 
-/** A property for an object, or none when the value is missing. */
 /** Its path from anywhere. Throws RACK_USAGE when there is no such file. */
 function imageFile(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
@@ -215,6 +214,7 @@ function imageFile(path: string | undefined): string | undefined {
   return resolve(path);
 }
 
+/** A property for an object, or none when the value is missing. */
 function optional<const K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return value === undefined ? ({} as { readonly [P in K]?: V }) : ({ [key]: value } as { readonly [P in K]?: V });
 }

@@ -50,13 +50,14 @@ export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
   });
 }
 
-/** Waits until a host's libvirtd and sshd, or a box's sshd and front-end if it is a machine of its own, answer. */
+/** Waits until sshd of a host or of a box that is a machine of its own answers, and a host's libvirtd. */
 export async function waitReady(place: Place, plan: NodePlan): Promise<void> {
-  const isMachine = plan.kind === "box" && isEmulated(place, plan);
+  const isMachine = isEmulated(place, plan);
   if (plan.kind !== "host" && !isMachine) return;
   const address = plan.wires[0]?.address ?? "";
   const withinMs = isMachine ? MACHINE_READY_TIMEOUT_MS : HOST_READY_TIMEOUT_MS;
-  for (const port of isMachine ? [22, 2633] : [22, 16509]) {
+  // A box that waits for its token has no front-end yet.
+  for (const port of isMachine ? [22] : [22, 16509]) {
     const probe = [...inNamespace(place, "client"), "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`];
     await waitFor(`port ${port} of ${plan.name}`, withinMs, () => quietly(probe), isMachine ? 500 : 20);
   }
