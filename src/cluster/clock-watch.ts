@@ -48,12 +48,11 @@ export class ClockWatch {
 
   #compare(): void {
     const before = this.#ports.raw();
-    const steered = this.#ports.steered();
-    const raw = this.#ports.raw();
-    // A pause between the readings would look like a rate.
-    if (raw - before > READING_GAP_MS_MAX) return;
     const since = this.#comparedAt;
     if (since !== undefined && before - since.raw < COMPARE_OVER_MS) return;
+    const steered = this.#ports.steered();
+    // A pause between the readings would look like a rate.
+    if (this.#ports.raw() - before > READING_GAP_MS_MAX) return;
     if (since !== undefined) this.#measured = (steered - since.steered) / (before - since.raw) - 1;
     this.#comparedAt = { steered, raw: before };
   }

@@ -38,7 +38,7 @@ export const epoll = {
     return libc.epoll_ctl(descriptor, action, file, new Uint8Array(event.buffer)) === 0 ? 0 : lastErrno();
   },
 
-  /** Blocks: for a thread that does nothing else. −1 for an error. */
+  /** Blocks for at most `timeoutMs` (−1: for ever): for a thread that does nothing else. −1 for an error. */
   wait(descriptor: number, buffer: Uint8Array, most: number, timeoutMs: number): number {
     return libc.epoll_wait(descriptor, buffer, most, timeoutMs);
   },

@@ -26,6 +26,8 @@ type Attributes = readonly (readonly [number, Uint8Array])[];
 
 /** A netlink socket used synchronously: the kernel has queued the answer when the send returns. */
 export interface NetlinkSocket {
+  /** For {@link Arrivals}: readable when `poll` has something to tell. */
+  readonly descriptor: number;
   /** Asks for one change. 0 or the errno that the kernel answered. */
   change(type: number, flags: number, fixed: Uint8Array, attributes?: Attributes): number;
   /** Asks for a list. Throws when the kernel refuses. */
@@ -86,6 +88,7 @@ export function openNetlinkSocket(protocol: number, groups: readonly number[] = 
   };
 
   return {
+    descriptor: socket,
     change: (type, flags, fixed, attributes = []) => {
       const answer = request(type, flags | NLM_F_ACK, fixed, attributes).at(-1);
       return answer === undefined ? 0 : -(hostUint32(answer.body) | 0);

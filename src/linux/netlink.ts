@@ -54,6 +54,8 @@ export type LinkChange =
 
 /** rtnetlink of the calling process's network namespace; every call is synchronous, about 15 µs. IPv4. */
 export interface Netlink {
+  /** For {@link Arrivals}: readable when `pollLinkChanges` has something to tell. */
+  readonly descriptor: number;
   findLink(name: string): Link | undefined;
   listAddresses(): LinkAddress[];
   /**
@@ -75,6 +77,7 @@ export function openNetlink(): Netlink {
   const requests = openNetlinkSocket(NETLINK_ROUTE);
   const news = openNetlinkSocket(NETLINK_ROUTE, [RTNLGRP_LINK]);
   return {
+    descriptor: news.descriptor,
     findLink: (name) => {
       for (const message of requests.dump(RTM_GETLINK, new Uint8Array(IFINFOMSG_SIZE_BYTES))) {
         const link = message.type === RTM_NEWLINK ? decodeLink(message.body) : undefined;

@@ -12,6 +12,8 @@ const NFT_MSG_DELSET = 11;
 
 /** Tells when someone changed the rules of this network namespace. */
 export interface NftablesWatch {
+  /** For {@link Arrivals}: readable when `poll` has something to look at. */
+  readonly descriptor: number;
   /** True when a table, chain, rule or set was deleted, or a rule added, since the last call. Never waits. */
   poll(): boolean;
   close(): void;
@@ -26,6 +28,7 @@ export function openNftablesWatch(): NftablesWatch {
     ),
   );
   return {
+    descriptor: socket.descriptor,
     poll: () => {
       const { messages, overrun } = socket.poll();
       return overrun || messages.some((message) => telling.has(message.type));

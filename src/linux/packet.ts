@@ -21,6 +21,8 @@ export type SendResult = "sent" | "refused" | { readonly errno: number };
 
 /** A raw socket that sends any frame on one interface and receives ARP frames there. */
 export interface PacketSocket {
+  /** For {@link Arrivals}: readable when a frame waits. */
+  readonly descriptor: number;
   /** 12–16 µs. Passes the egress hook of nftables, as every frame of AF_PACKET without PACKET_QDISC_BYPASS does. */
   send(frame: Uint8Array): SendResult;
   /** The next frame waiting, in a buffer of its own; undefined when none is. Never waits. */
@@ -57,6 +59,7 @@ export function openPacketSocket(interfaceIndex: number, addresses: readonly str
   const buffer = new Uint8Array(FRAME_SIZE_BYTES_MAX);
   let isOpen = true;
   return {
+    descriptor: socket,
     send: (frame) => {
       if (!isOpen) return { errno: ERRNO.ENODEV };
       if (libc.send(socket, frame, frame.length, MSG_DONTWAIT) >= 0) return "sent";

@@ -1,6 +1,7 @@
 import { errorChain } from "../base/error.ts";
 import type { LeaseGate } from "../cluster/ports.ts";
 import { arpAnnouncement, arpProbe, decodeArp } from "../linux/arp.ts";
+import { openArrivals } from "../linux/arrivals.ts";
 import { createClock } from "../linux/clock.ts";
 import { openNetlink } from "../linux/netlink.ts";
 import { openNftables } from "../linux/nftables.ts";
@@ -62,11 +63,15 @@ export function linuxPorts(
   alarm: (code: string, text: string) => void,
   transferLeadership: (why: string) => void,
 ): HolderPorts {
+  const tableWatch = openNftablesWatch();
+  const links = openNetlink();
+  const arrivals = openArrivals();
+  for (const { descriptor } of [tableWatch, links]) arrivals.add(descriptor);
   return {
     clock: createClock(),
     nft: openNftables(),
-    tableWatch: openNftablesWatch(),
-    links: openNetlink(),
+    tableWatch,
+    links,
     frames: {
       announcement: arpAnnouncement,
       probe: arpProbe,
@@ -75,7 +80,12 @@ export function linuxPorts(
         return packet === undefined ? undefined : { mac: packet.senderMac, address: packet.senderIp };
       },
     },
-    openPacketSocket,
+    hasArrivals: () => arrivals.any(),
+    openPacketSocket: (interfaceIndex, addresses) => {
+      const socket = openPacketSocket(interfaceIndex, addresses);
+      arrivals.add(socket.descriptor);
+      return socket;
+    },
     destroyConnections,
     prepareInterface: (name) => {
       writeSetting(name, "arp_ignore", 1);

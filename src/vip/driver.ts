@@ -242,9 +242,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
     }
   };
 
-  const watchTable = (): void => {
+  const watchTable = (hasNews: boolean): void => {
     const now = ports.clock.monotonicRaw();
-    const hasNews = ports.tableWatch.poll();
     if (!state.isTableSound || (!hasNews && now - verifiedAt < VERIFY_INTERVAL_MS)) return;
     verifiedAt = now;
     if (!table.verify()) dispatch({ kind: "table-missing", why: "its rules were deleted or changed" });
@@ -286,9 +285,12 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
     },
     tick: () => {
       if (isStopped) return;
-      watchTable();
-      watchLinks();
-      watchFrames();
+      const hasArrivals = ports.hasArrivals();
+      watchTable(hasArrivals && ports.tableWatch.poll());
+      if (hasArrivals) {
+        watchLinks();
+        watchFrames();
+      }
       dispatch({ kind: "tick" });
     },
     status: () => {

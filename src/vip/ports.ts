@@ -49,6 +49,8 @@ export interface HolderPorts {
   readonly tableWatch: TableWatchPort;
   readonly links: LinkPort;
   readonly frames: FramePort;
+  /** Whether the table's watch, the links or a packet socket may have anything to tell: asked in each tick, for all of them. */
+  hasArrivals(): boolean;
   openPacketSocket(interfaceIndex: number, addresses: readonly string[]): PacketPort;
   /** Ends the TCP connections whose own end is this address. */
   destroyConnections(address: string): number;

@@ -453,6 +453,7 @@ export class CoreProcess {
           return packet === undefined ? undefined : { mac: packet.senderMac, address: packet.senderIp };
         },
       },
+      hasArrivals: () => kernel.hasArrivals,
       openPacketSocket: () => {
         const socket = kernel.openSocket();
         return { ...socket, send: (frame) => this.call(() => socket.send(frame)) };

@@ -49,6 +49,11 @@ export class SimKernel {
     pollLinkChanges: () => [],
   };
 
+  /** A frame waits in the socket. */
+  get hasArrivals(): boolean {
+    return (this.#frames?.length ?? 0) > 0;
+  }
+
   /** The socket of the process that runs now; an older one's is gone with it. */
   openSocket(): PacketPort {
     const frames: Uint8Array[] = [];
