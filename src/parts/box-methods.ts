@@ -9,6 +9,7 @@ import { handOverPorts } from "./api.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Fencing } from "./fencing.ts";
 import { forgetHostKey, type Hosts } from "./hosts.ts";
+import { bootFacts, readBootReport } from "./image.ts";
 import { handOver } from "./removal.ts";
 import { readTimings } from "./timings.ts";
 
@@ -121,6 +122,7 @@ async function status({ cluster, fencing, hosts }: BoxMethodsPorts): Promise<Val
   return JSON.stringify({
     generation: cluster.identity.cluster?.generation ?? 0,
     recoveries: await recoveries(cluster),
+    boot: bootFacts(readBootReport()),
     box: { raftId: view.cluster.raftId, serverId: cluster.self()?.serverId ?? -1, name: cluster.self()?.name ?? "" },
     cluster: {
       ...{ role, term, leader, commit, applied, lastIndex, leaseMs, longestTurnMs },

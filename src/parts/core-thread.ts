@@ -11,7 +11,7 @@ import type { JoinRequest } from "../cluster/hello.ts";
 import { Peers } from "../cluster/peers.ts";
 import { Pump } from "../cluster/pump.ts";
 import type { StandDownOrder } from "../cluster/refusal.ts";
-import { isFast } from "../config/timings.ts";
+import { isFast, tickMs } from "../config/timings.ts";
 import { createSteeringReader } from "../linux/adjtimex.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";
@@ -29,8 +29,6 @@ import { aloneMembership, startMembership } from "./start-membership.ts";
 
 declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void) | null };
 
-/** Below E/2 by far, so that a late tick is seen as a pause; consensus.md asks for ≤ 10 ms (fast ≤ 2 ms). */
-const TICK_MS = { default: 5, fast: 2 };
 /** How often the API is asked whether it answers, ms: several times within the freshness that the VIP demands. */
 const API_PROBE_MS = { default: 250, fast: 75 };
 /** How long a stop waits for a successor, ms: it catches up and is elected in some tens of ms, or it is not well. */
@@ -291,7 +289,7 @@ async function start(config: CoreConfig): Promise<void> {
       until[1] = delay.read(now());
       running.tick();
       tickedWith = token;
-    }, TICK_MS[profile]);
+    }, tickMs(timings));
     prober = setInterval(() => {
       const asked = token;
       probeApi(config.apiUrl).then((isAnswered) => {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BOOT_REPORT_PATH, type BootReport, parseBootReport } from "../box/boot-report.ts";
-import { bootWords } from "../cli/ringfence/slot.ts";
+import type { BootFacts } from "../cli/ringfence/answers.ts";
+import { imageText } from "../cli/ringfence/slot.ts";
 
 /** Whether this machine was started from one of our images: its network, clock and sticks are ringfence's then. */
 export function isImage(): boolean {
@@ -32,10 +33,16 @@ export function bootRecovery(): string | undefined {
   return typeof dataWhy === "string" && dataWhy !== "" ? dataWhy : "this boot was asked to be one for recovery";
 }
 
+/** The system image that runs, for `ringfence.status`; null on a machine that was not started from one. */
+export function bootFacts(report: BootReport | string): BootFacts | null {
+  if (typeof report === "string") return null;
+  const { slot, mode, isVerified, release } = report;
+  const { version, build, key } = release;
+  return { slot, try: report.try, mode, isVerified, version, build, key };
+}
+
 /** Which system image runs, in a line for people. */
 export function slotLine(report: BootReport | string): string {
-  if (typeof report === "string") return `none: ${report}`;
-  const { slot, release } = report;
-  const words = bootWords({ ...report, key: release.key });
-  return `${slot}: ${release.version} ${release.build.slice(0, 8)}, ${words}`;
+  const facts = bootFacts(report);
+  return facts === null ? `none: ${String(report)}` : imageText(facts);
 }

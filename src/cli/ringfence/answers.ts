@@ -6,6 +6,8 @@ export interface BoxStatus {
   readonly generation: number;
   /** Generations that a person began and none has acknowledged. */
   readonly recoveries: readonly Recovery[];
+  /** Null on a machine that was not started from an image; absent from boxes of before. */
+  readonly boot?: BootFacts | null;
   readonly box: { readonly raftId: string; readonly serverId: number; readonly name: string };
   readonly cluster: {
     readonly role: string;
@@ -33,6 +35,13 @@ export interface BoxStatus {
   /** On the leader only. */
   readonly levels: readonly Level[];
   readonly readiness: readonly Readiness[];
+}
+
+/** The system image that runs, and how it was booted. */
+export interface BootFacts extends Pick<SlotStatus, "try" | "mode" | "isVerified" | "key"> {
+  readonly slot: "A" | "B";
+  readonly version: string;
+  readonly build: string;
 }
 
 export interface Recovery {

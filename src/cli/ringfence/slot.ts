@@ -1,6 +1,6 @@
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
-import { readAnswer, type SlotFacts, type SlotStatus } from "./answers.ts";
+import { type BootFacts, readAnswer, type SlotFacts, type SlotStatus } from "./answers.ts";
 import { typed } from "./typed.ts";
 
 /** Both slots of the box that is asked, how it was booted, and what came of its last update. */
@@ -32,6 +32,11 @@ export function slotText(status: SlotStatus): string {
     );
   }
   return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Which image a box runs and how it was booted, in a line for people. */
+export function imageText(boot: BootFacts): string {
+  return `${boot.slot}: ${boot.version} ${boot.build.slice(0, 8)}, ${bootWords(boot)}`;
 }
 
 /** How a box was booted, in words for people. */

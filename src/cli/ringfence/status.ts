@@ -3,12 +3,14 @@ import { Page } from "../objects.ts";
 import { coloured, type Terminal } from "../terminal.ts";
 import type { BoxStatus, FencedHost, FenceStatus, Member, Recovery, Vip } from "./answers.ts";
 import type { View } from "./look.ts";
+import { imageText } from "./slot.ts";
 
 /** Prints the cluster for people: who leads, who holds the VIP, how each box and each host is. */
 export function printStatus(terminal: Terminal, { here, leader, fencing }: View): void {
   const page = new Page(terminal, 14, 0);
   const { cluster } = here;
   page.title(`BOX ${here.box.name}${here.box.serverId < 0 ? "" : ` (server ${here.box.serverId})`}`);
+  if (here.boot) page.field("SLOT", imageText(here.boot));
   page.field("ROLE", `${cluster.role}, term ${cluster.term}`);
   page.field("LEADER", leaderText(here, leader));
   page.field("LOG", `${cluster.lastIndex}, committed ${cluster.commit}, applied ${cluster.applied}`);

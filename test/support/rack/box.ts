@@ -25,6 +25,8 @@ const commandNames = [
   "ringfence",
 ];
 
+const EMULATED_RAFT = "ELECTION_TIMEOUT_MS = 2500, BROADCAST_TIMEOUT_MS = 500";
+
 /** Makes the box's disk as an installer leaves it. What is there already is kept. */
 export async function prepareBox(place: Place, plan: NodePlan, state: RackState, files: BoxFiles = {}): Promise<void> {
   const { onedConf = onedConfDefault, boxConf = boxConfDefault } = files;
@@ -68,9 +70,11 @@ export function boxSoftware(place: Place, plan: NodePlan, state: RackState, bun:
 }
 
 function onedConfDefault(_plan: NodePlan, state: RackState): string {
+  // Emulated machines stand still for hundreds of ms: OpenNebula's own numbers bear that.
+  const raft = state.image === "" ? `PROFILE = "${state.profile}"` : EMULATED_RAFT;
   return `# Written by the rack at the first start of this box; yours to change.
 VIP = [ INTERFACE = "eth0", ADDRESS = "${VIP}/24" ]
-RAFT = [ PROFILE = "${state.profile}" ]
+RAFT = [ ${raft} ]
 `;
 }
 
@@ -78,7 +82,7 @@ function boxConfDefault(plan: NodePlan): string {
   const [mgmt, bmc] = plan.wires;
   return `# Written by the rack at the first start of this box; yours to change.
 SERVER_ID = ${plan.number === 0 ? -1 : plan.number}
-NETWORK = [ MGMT = "${mgmt?.address}", BMC = "${bmc?.address}", BMC_INTERFACE = "${bmc?.device}" ]
+NETWORK = [ HOSTNAME = "${plan.name}", MGMT = "${mgmt?.address}", BMC = "${bmc?.address}", BMC_INTERFACE = "${bmc?.device}" ]
 `;
 }
 

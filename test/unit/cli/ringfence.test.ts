@@ -22,6 +22,7 @@ const UUID = "00112233-4455-6677-8899-aabbccddeeff";
 interface Scene {
   /** Of box1. */
   readonly disk?: object;
+  readonly boot?: object | null;
   readonly generation?: number;
   readonly recoveries?: readonly unknown[];
   readonly role?: string;
@@ -50,6 +51,7 @@ const member = (serverId: number, name: string, match: number | null, isReachabl
 function answers(scene: Scene): Record<string, Value> {
   const status = {
     ...{ generation: scene.generation ?? 1, recoveries: scene.recoveries ?? [] },
+    ...(scene.boot === undefined ? {} : { boot: scene.boot }),
     box: { raftId: "r0", serverId: 0, name: "box0" },
     cluster: {
       ...{
@@ -178,6 +180,21 @@ test("level raise names the level that there is no way back from, and asks for i
   const no = await command({ members }, ["level", "raise"], { answers: ["1"] });
   assert.is(no.out, "");
   assert.match(no.err, "Nothing was confirmed");
+});
+
+test("status names the system image of a box that was started from one", async () => {
+  const boot = {
+    slot: "B",
+    try: 2,
+    mode: "normal",
+    isVerified: true,
+    key: "test",
+    version: "0.2.0",
+    build: "0123456789",
+  };
+  const { out } = await command({ boot }, ["status"]);
+  assert.match(out, /^SLOT +: B: 0\.2\.0 01234567, try 2, verified, TEST key/m);
+  assert.not.match((await command({ boot: null }, ["status"])).out, /SLOT/);
 });
 
 test("status shows a generation that a person began until it is acknowledged", async () => {
