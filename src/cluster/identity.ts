@@ -1,9 +1,8 @@
 import { createHash, randomBytes, webcrypto } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { dirname, join } from "node:path";
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { CodedError } from "../base/error.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /** Which cluster a box belongs to. A restore or a force-recover keeps the lineage and raises the generation. */
 export interface ClusterId {
@@ -38,6 +37,9 @@ const FILE = "identity.json";
 
 /** Makes a new identity. The certificate only carries the key: its names and dates mean nothing, peers pin its hash. */
 export async function createIdentity(cluster: ClusterId | null): Promise<Identity> {
+  // Once in a box's life: loaded only then, it is a third of what every program of ours would start with.
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
   const raftId = randomBytes(8).toString("hex");
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
@@ -78,28 +80,4 @@ export function loadIdentity(directory: string): Identity | undefined {
 /** Stores the identity durably (0600; file and directory synced). */
 export function saveIdentity(directory: string, identity: Identity): void {
   writeFileDurably(join(directory, FILE), `${JSON.stringify(identity, null, 2)}\n`);
-}
-
-/** Replaces a small file so that a crash leaves the old or the new content: write aside, sync, rename, sync directory. */
-export function writeFileDurably(path: string, content: string | Uint8Array): void {
-  const aside = `${path}.new`;
-  const file = openSync(aside, "w", 0o600);
-  try {
-    writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(aside, path);
-  syncDirectory(dirname(path));
-}
-
-/** Makes what was created, renamed or removed in a directory last. */
-export function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import { Client, type ClientChannel } from "ssh2";
+import type { Client, ClientChannel } from "ssh2";
 import { CodedError } from "../base/error.ts";
 import type { Handshakes, HostAddress, HostKeys } from "./ports.ts";
 
@@ -48,10 +48,12 @@ export async function openSession(
   const socket = await openSocket(options, abort);
   try {
     await greeting(options.host, socket, abort);
+    // A third of main: a box without hosts starts without it.
+    const { Client } = await import("ssh2");
     const leave = await ports.handshakes.enter();
     try {
       abort.throwIfAborted();
-      return await handshake(options, socket, ports.keys, abort);
+      return await handshake(new Client(), options, socket, ports.keys, abort);
     } finally {
       leave();
     }
@@ -128,9 +130,14 @@ function greeting(host: HostAddress, socket: Socket, abort: AbortSignal): Promis
   });
 }
 
-function handshake(options: SessionOptions, socket: Socket, keys: HostKeys, abort: AbortSignal): Promise<SshSession> {
+function handshake(
+  client: Client,
+  options: SessionOptions,
+  socket: Socket,
+  keys: HostKeys,
+  abort: AbortSignal,
+): Promise<SshSession> {
   const { host, privateKey } = options;
-  const client = new Client();
   let keyError: CodedError | undefined;
   const verify = async (key: Buffer): Promise<boolean> => {
     const offered = hostKeyFingerprint(key);

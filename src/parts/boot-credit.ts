@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
-import { writeFileDurably } from "../cluster/identity.ts";
 import { CLOCK_RATE_ERROR } from "../cluster/lease.ts";
 import type { Clock } from "../linux/clock.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /** Where and when a process lives. */
 export interface Life {

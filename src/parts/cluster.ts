@@ -5,12 +5,13 @@ import type { Change, Entry, Outcome, SqlValue } from "../base/entry.ts";
 import { CodedError, errorChain } from "../base/error.ts";
 import type { Fitness } from "../cluster/fitness/policy.ts";
 import type { JoinRequest } from "../cluster/hello.ts";
-import { createIdentity, type Identity, loadIdentity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
+import { createIdentity, type Identity, loadIdentity, saveIdentity } from "../cluster/identity.ts";
 import type { MembershipAt, RoleNews } from "../cluster/ports.ts";
 import type { Config } from "../config/config.ts";
 import { type ClusterTimings, timingsFromText, timingsText } from "../config/timings.ts";
 import { EMPTY_MEMBERSHIP, soloMembership } from "../raft/membership.ts";
 import type { Member, Membership } from "../raft/types.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import type { RoomLevel } from "../store/room/policy.ts";
 import { Room } from "../store/room/room.ts";
 import { completeInstall } from "../store/snapshot/install.ts";
@@ -302,6 +303,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
   });
 
   const fallbackLevel = await otherSlotLevel();
+  events.progressed();
   await core.start({
     dataDirectory: paths.data,
     identity,
@@ -325,6 +327,7 @@ export async function startCluster(config: Config, events: ClusterEvents): Promi
     },
     apiUrl: apiUrl(config),
   });
+  events.progressed();
   const purge = new LogPurge({
     ...{ state, core, settings: config.cluster.purge },
     // The state has failed then, which its feed has said already, or is closed.

@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileDurably } from "../cluster/identity.ts";
 import { type Attempts, afterAttempt, NO_ATTEMPTS, waitBefore } from "../console/policy.ts";
 import type { Verdict } from "../console/types.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /** Argon2id: 19 MiB and two passes are a fifth of a second, and fit a box of 256 MB. */
 const HASHING = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { errorChain } from "../base/error.ts";
 import { createRpc } from "../cli/client/rpc.ts";
-import { writeFileDurably } from "../cluster/identity.ts";
 import type { ConsoleRecord } from "../console/ports.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /** What waits for the cluster; a person makes a dozen in a bad night, and wrong passwords come slower and slower. */
 const WAITING_MAX = 500;

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
-import { writeFileDurably } from "../cluster/identity.ts";
 import type { Membership } from "../raft/types.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /** Where a member listens for peers and how it is known; enough to ask it for something. */
 export interface Contact {

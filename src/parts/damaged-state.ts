@@ -1,6 +1,6 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { CodedError, errorChain } from "../base/error.ts";
-import { syncDirectory, writeFileDurably } from "../cluster/identity.ts";
+import { syncDirectory, writeFileDurably } from "../store/durable-file.ts";
 import { openState } from "../store/state/state.ts";
 import { isDatabaseError } from "../store/state/store-tables.ts";
 import type { State, StateOptions } from "../store/state/types.ts";

@@ -34,7 +34,7 @@ export async function found(cluster: Cluster, seal: Seal, log: (text: string) =>
       ...generationSchema,
       ...secretsSchema,
       ...timingsSchema,
-      newSshKey(seal),
+      await newSshKey(seal),
     ],
   });
   for (const entry of entries) {

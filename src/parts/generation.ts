@@ -1,10 +1,11 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import type { Change, Outcome } from "../base/entry.ts";
 import { CodedError } from "../base/error.ts";
-import { type ClusterId, type Identity, saveIdentity, writeFileDurably } from "../cluster/identity.ts";
+import { type ClusterId, type Identity, saveIdentity } from "../cluster/identity.ts";
 import { endAllTokens } from "../cluster/join-token.ts";
 import { disarm } from "../fence/record.ts";
 import { type GenerationFact, insertGeneration } from "../one/generation.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 
 /**
  * A new generation of a cluster with one box in it: what force-recover and a restored backup begin. It stands in

@@ -3,17 +3,11 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { CodedError, errorChain } from "../base/error.ts";
 import { askToJoin } from "../cluster/ask-to-join.ts";
 import { type JoinRequest, PROTOCOL_VERSION } from "../cluster/hello.ts";
-import {
-  type ClusterId,
-  createIdentity,
-  type Identity,
-  loadIdentity,
-  saveIdentity,
-  writeFileDurably,
-} from "../cluster/identity.ts";
+import { type ClusterId, createIdentity, type Identity, loadIdentity, saveIdentity } from "../cluster/identity.ts";
 import { decodeJoinToken } from "../cluster/join-token.ts";
 import type { MembershipAt } from "../cluster/ports.ts";
 import { memberOf } from "../raft/membership.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import type { JoinAnswer } from "./admission.ts";
 import { type Contact, readContacts } from "./contacts.ts";
 import { BUILD, FEATURE_LEVEL } from "./feature-level.ts";

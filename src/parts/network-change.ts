@@ -6,8 +6,8 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "nod
 import { dirname } from "node:path";
 import { CodedError } from "../base/error.ts";
 import { editNetwork, type NetworkAnswers } from "../box/network/edit.ts";
-import { syncDirectory, writeFileDurably } from "../cluster/identity.ts";
 import { readConfig } from "../config/config.ts";
+import { syncDirectory, writeFileDurably } from "../store/durable-file.ts";
 import { type NetworkPlaces, setUpNetwork } from "./network.ts";
 
 /** Long enough to walk to another machine and look; short enough to wait for when it was wrong. */

@@ -5,9 +5,9 @@ import { applyNetwork } from "../box/network/driver.ts";
 import { NOTHING_OWNED, type Owned } from "../box/network/planner.ts";
 import type { NetworkPorts, Ran } from "../box/network/ports.ts";
 import { withSshKeys } from "../box/network/ssh-keys.ts";
-import { writeFileDurably } from "../cluster/identity.ts";
 import { readConfig } from "../config/config.ts";
 import type { NetworkSettings } from "../config/network.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import { paths } from "./paths.ts";
 
 /** `ip` answers in some ms. */

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileDurably } from "../cluster/identity.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import { paths } from "./paths.ts";
 
 /** Root's credentials on this box, `oneadmin:PASSWORD`; undefined when there is no file. */

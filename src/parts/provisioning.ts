@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { provision } from "../box/provision/driver.ts";
 import { PROVISIONED, type ProvisionedFile, type Texts } from "../box/provision/planner.ts";
 import type { Medium } from "../box/provision/ports.ts";
-import { writeFileDurably } from "../cluster/identity.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import { consoleRecords } from "./console-ports.ts";
 import { bootReportFields } from "./image.ts";
 import { paths } from "./paths.ts";

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { errorChain } from "../base/error.ts";
-import { createIdentity, loadIdentity, saveIdentity, syncDirectory, writeFileDurably } from "../cluster/identity.ts";
+import { createIdentity, loadIdentity, saveIdentity } from "../cluster/identity.ts";
 import { soloMembership } from "../raft/membership.ts";
 import { decodeMembership, encodeMembership } from "../raft/membership-codec.ts";
 import type { Member } from "../raft/types.ts";
+import { syncDirectory, writeFileDurably } from "../store/durable-file.ts";
 import { openLog } from "../store/log/log.ts";
 import { type BackupHeader, extractBackup } from "../store/snapshot/backup.ts";
 import { verifySnapshot } from "../store/snapshot/inspect.ts";

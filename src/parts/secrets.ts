@@ -1,4 +1,3 @@
-import ssh2 from "ssh2";
 import type { Change, Statement } from "../base/entry.ts";
 import type { State } from "../store/state/types.ts";
 import type { Seal } from "./seal.ts";
@@ -10,7 +9,9 @@ export const secretsSchema: readonly Statement[] = [
 ];
 
 /** The statement that stores a fresh ed25519 key; part of the founding, so that it exists once for a cluster's life. */
-export function newSshKey(seal: Seal): Statement {
+export async function newSshKey(seal: Seal): Promise<Statement> {
+  // Loaded by who needs it: it is a third of main.
+  const { default: ssh2 } = await import("ssh2");
   const pair = ssh2.utils.generateKeyPairSync("ed25519", { comment: "ringfence" });
   return { sql: "INSERT INTO ssh_key(id,public,sealed) VALUES(0,?,?)", values: [pair.public, seal.seal(pair.private)] };
 }

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import type { ClusterId } from "../cluster/identity.ts";
-import { syncDirectory, writeFileDurably } from "../cluster/identity.ts";
 import type { StandDownOrder } from "../cluster/refusal.ts";
 import type { Member } from "../raft/types.ts";
+import { syncDirectory, writeFileDurably } from "../store/durable-file.ts";
 
 /**
  * Why this box does not run with what is in its data directory, until a person joins it again. `ringfence status` on the
