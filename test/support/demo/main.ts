@@ -2,6 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { errorChain } from "../../../src/base/error.ts";
 import { theImage } from "../image/image.ts";
+import { PATIENT_CONF } from "../rack/box.ts";
 import { placeOf } from "../rack/place.ts";
 import { openRack, type Rack, upRack } from "../rack/rack.ts";
 import { addHosts, formCluster, startGuest, waitForReadyBmcs } from "./bootstrap.ts";
@@ -109,7 +110,7 @@ async function demo(): Promise<void> {
     throw new Error("a rack is up that this demo did not make: take it down first with ./scripts/rack down");
   }
   title("A rack: three boxes, three hypervisors with BMCs, a client, two switches");
-  const image = has("--images") ? { image: await theImage() } : {};
+  const image = has("--images") ? { image: await theImage(), ...PATIENT_CONF } : {};
   rack = await upRack({ boxes: 3, hosts: 3, tier: "linux", profile: has("--fast") ? "fast" : "default", ...image });
   writeFileSync(mark, "");
   client = new RackClient(rack.place);

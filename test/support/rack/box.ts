@@ -25,12 +25,11 @@ const commandNames = [
   "ringfence",
 ];
 
-const EMULATED_RAFT = "ELECTION_TIMEOUT_MS = 2500, BROADCAST_TIMEOUT_MS = 500";
-
 /** Makes the box's disk as an installer leaves it. What is there already is kept. */
 export async function prepareBox(place: Place, plan: NodePlan, state: RackState, files: BoxFiles = {}): Promise<void> {
   const { onedConf = onedConfDefault, boxConf = boxConfDefault } = files;
-  if (state.image !== "") return prepareBoxImage(place, plan, state, { onedConf, boxConf });
+  const isMachine = state.image !== "" && plan.number >= state.boxes - state.emulated;
+  if (isMachine) return prepareBoxImage(place, plan, state, { onedConf, boxConf });
   const data = nodeDataDirectory(place, plan.name);
   for (const directory of ["etc", "lib", "log", "ssh"])
     mkdirSync(`${data}/${directory}`, { recursive: true, mode: 0o700 });
@@ -70,13 +69,20 @@ export function boxSoftware(place: Place, plan: NodePlan, state: RackState, bun:
 }
 
 function onedConfDefault(_plan: NodePlan, state: RackState): string {
-  // Emulated machines stand still for hundreds of ms: OpenNebula's own numbers bear that.
-  const raft = state.image === "" ? `PROFILE = "${state.profile}"` : EMULATED_RAFT;
+  return onedConf(`PROFILE = "${state.profile}"`);
+}
+
+function onedConf(raft: string): string {
   return `# Written by the rack at the first start of this box; yours to change.
 VIP = [ INTERFACE = "eth0", ADDRESS = "${VIP}/24" ]
 RAFT = [ ${raft} ]
 `;
 }
+
+/** For racks with emulated machines: they stand still for hundreds of ms, and OpenNebula's own numbers bear that. */
+export const PATIENT_CONF: BoxFiles = {
+  onedConf: () => onedConf("ELECTION_TIMEOUT_MS = 2500, BROADCAST_TIMEOUT_MS = 500"),
+};
 
 function boxConfDefault(plan: NodePlan): string {
   const [mgmt, bmc] = plan.wires;

@@ -19,7 +19,8 @@ import { down, up, waitReady } from "./up.ts";
 const usage = `rack: three boxes, their hypervisors and their switches on this machine
 
   rack up [--boxes 3] [--hosts 2] [--tier fast|linux] [--profile default|fast]
-          [--oned-conf FILE] [--bare] [--image FILE]   --bare: boxes run nothing; --image: they are emulated machines
+          [--oned-conf FILE] [--bare] [--image FILE] [--emulated 3]   --bare: boxes run nothing; --image: the last so
+                                            many boxes are machines in an emulator
   rack status [--json]
   rack down [--cache]                       removes all; with --cache the built guest kernel too
   rack power on|off|cycle NODE [--plug]     hosts: by their BMC, unless --plug
@@ -45,6 +46,7 @@ const knownOptions = {
     profile: true,
     "oned-conf": true,
     image: true,
+    emulated: true,
     json: false,
     cache: false,
     plug: false,
@@ -67,6 +69,7 @@ const commands: Readonly<Record<string, Command>> = {
       ...optional("profile", choice("--profile", options.get("profile"), profiles)),
       ...(options.has("bare") ? { bare: true } : {}),
       ...optional("image", imageFile(options.get("image"))),
+      ...optional("emulated", wholeNumber("--emulated", options.get("emulated"))),
       ...(text === undefined ? {} : { onedConf: () => text }),
     });
     const size = `${state.boxes} boxes, ${state.hosts} hosts`;

@@ -31,7 +31,15 @@ export interface UpResult {
   readonly started: readonly string[];
 }
 
-const sizeDefault: RackSize = { boxes: 3, hosts: 2, tier: "fast", profile: "default", bare: false, image: "" };
+const sizeDefault: RackSize = {
+  boxes: 3,
+  hosts: 2,
+  tier: "fast",
+  profile: "default",
+  bare: false,
+  image: "",
+  emulated: 3,
+};
 
 /** Builds the rack, or what is missing of it, and waits until its hosts answer. Nodes that were switched off stay off. */
 export function up(place: Place, options: UpOptions = {}): Promise<UpResult> {
@@ -92,7 +100,7 @@ export function down(place: Place, options: { readonly cache?: boolean } = {}): 
 function claim(place: Place, options: UpOptions): RackState {
   const existing = readState(place);
   if (existing !== undefined) {
-    for (const key of ["boxes", "hosts", "tier", "profile", "bare", "image"] as const) {
+    for (const key of ["boxes", "hosts", "tier", "profile", "bare", "image", "emulated"] as const) {
       const wanted = options[key];
       if (wanted === undefined || wanted === existing[key]) continue;
       throw new CodedError(
@@ -102,9 +110,10 @@ function claim(place: Place, options: UpOptions): RackState {
     }
     return existing;
   }
-  const { boxes, hosts, tier, profile, bare, image } = { ...sizeDefault, ...withoutUndefined(options) };
+  const { boxes, hosts, tier, profile, bare, image, emulated } = { ...sizeDefault, ...withoutUndefined(options) };
   checkCount("boxes", boxes, BOXES_MAX);
   checkCount("hosts", hosts, HOSTS_MAX);
+  checkCount("emulated boxes", emulated, BOXES_MAX);
   if (process.getuid?.() !== 0)
     throw new CodedError("RACK_ROOT", "Cannot build the rack: it needs root, for namespaces");
   if (namespaceExists(place, SWITCH)) {
@@ -117,7 +126,7 @@ function claim(place: Place, options: UpOptions): RackState {
   // A machine that lost its power with a rack on it keeps the nodes' disks: they belong to no rack any more.
   removeData(place);
   const state: RackState = {
-    ...{ version: 1, boxes, hosts, tier, profile, bare, image },
+    ...{ version: 1, boxes, hosts, tier, profile, bare, image, emulated },
     repository: options.repository ?? dirname(dirname(dirname(import.meta.dirname))),
   };
   writeState(place, state);
