@@ -19,6 +19,8 @@ import { judgeHolders } from "../support/rack/watch/judge.ts";
 
 /** The box that is a machine. */
 const MACHINE = 2;
+/** An update is sent, written and read back: a minute on a quiet machine. */
+const COMMAND_MS = 600_000;
 const image = await theImage();
 const versions = new Versions(image);
 let stage: Stage;
@@ -48,7 +50,7 @@ function ours(...words: readonly string[]): Promise<string> {
   const bun = [process.execPath, `${stage.rack.state.repository}/src/cli/main.ts`];
   const [user = "", password = ""] = stage.client.session.split(/:(.*)/s);
   const way = ["--endpoint", endpoint(machine()), "--user", user, "--password", password];
-  return must([...inNamespace(stage.rack.place, "client"), ...bun, ...words, ...way]);
+  return must([...inNamespace(stage.rack.place, "client"), ...bun, ...words, ...way], { timeoutMs: COMMAND_MS });
 }
 
 /** It runs this version from this slot, in a cluster that is whole. */
@@ -82,7 +84,7 @@ test("an image joins by a token, and comes back after its plug was pulled in the
 });
 
 test("an image that leads and hangs hard loses the VIP to another box, is reset by its watchdog, and follows again", async () => {
-  await ours("ringfence", "leader", "move", machine().name);
+  await ours("ringfence", "leader", "move", String(MACHINE));
   await level(stage, "the machine leads", 30_000, async () => {
     const leader = await leaderOf(stage);
     return leader === machine() ? undefined : leader.name;
