@@ -32,7 +32,7 @@ export const ACTIONS: readonly Action[] = [
   look("boxes", "boxes, hosts and their BMCs in full, as ringfence status"),
   look("evidence", "what fencing knows of every host, with evidence and proofs"),
   {
-    ...look("logs", "the last lines of a log: ringfence, supervisor, hooks or recovery"),
+    ...look("logs", "the last lines of a log: ringfence, supervisor, network, hooks or recovery"),
     questions: [{ text: "Which log [ringfence]: ", otherwise: "ringfence", check: isLogName }],
   },
   look("verify", "reads this box's log of the cluster and says whether it is whole"),
@@ -188,7 +188,9 @@ function isErase(answer: string): string | undefined {
 }
 
 function isLogName(answer: string): string | undefined {
-  return ["ringfence", "supervisor", "hooks", "recovery"].includes(answer) ? undefined : `there is no log "${answer}"`;
+  return ["ringfence", "supervisor", "network", "hooks", "recovery"].includes(answer)
+    ? undefined
+    : `there is no log "${answer}"`;
 }
 
 function isToken(answer: string): string | undefined {

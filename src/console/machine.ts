@@ -10,6 +10,7 @@ import {
   type ConsoleStep,
   type Mode,
 } from "./state.ts";
+import type { Facts } from "./types.ts";
 
 /** A line of input; a join token has some 500 characters, and may have 8192. */
 const LINE_CHARACTERS_MAX = 8192;
@@ -30,7 +31,7 @@ export function step(state: ConsoleState, event: ConsoleEvent, now: number): Con
       return settle({ state: { ...state, ahead, heardAt: now }, effects: [] });
     }
     case "looked":
-      return settle(looked({ ...state, facts: event.facts }));
+      return settle(looked({ ...state, facts: withName(event.facts, state.facts) }));
     case "verified":
       return settle(verified(state, event.verdict));
     case "finished":
@@ -42,6 +43,11 @@ export function step(state: ConsoleState, event: ConsoleEvent, now: number): Con
     default:
       return unreachable(event);
   }
+}
+
+/** Only main knows what the cluster calls this box: while it does not answer the box is called what the person was shown. */
+function withName(facts: Facts, shown: Facts | undefined): Facts {
+  return facts.cluster === undefined && shown !== undefined ? { ...facts, box: shown.box } : facts;
 }
 
 /** Takes what was typed, as long as somebody is there to take it. */

@@ -53,7 +53,7 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
       wallMs: Date.now(),
       buildMs: tried(problems, () => statSync(import.meta.path).mtimeMs) ?? 0,
       lastEnd,
-      problems,
+      problems: [...problems, ...refusedProvisions()],
     }),
   };
 }
@@ -65,6 +65,11 @@ function updateWord(): string | undefined {
   const { outcome, why, to } = update;
   if (outcome === "fallback") return `version ${to.version} was left: ${why}`;
   return outcome === "trial" ? `version ${to.version} of slot ${to.slot} is on trial` : undefined;
+}
+
+/** What a stick or the ESP brought and was not taken over, since this boot. */
+function refusedProvisions(): readonly string[] {
+  return tailOf(paths.refusedProvisions).map((problem) => `not taken over: ${problem}`);
 }
 
 /** What a machine that is no image cannot have; the rest is for the table of actions to say. */

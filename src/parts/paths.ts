@@ -18,6 +18,8 @@ export const paths = {
   updateKey: "/usr/lib/ringfence/update.pub",
   /** On an image: this boot's box has been healthy. */
   healthy: "/run/one/healthy",
+  /** What a stick or the ESP brought in this boot and was not taken over: a mistake a line. */
+  refusedProvisions: "/run/one/refused-provisions",
   /** Shows that a caller of force-recover is root on this box. */
   forceRecover: "/run/one/force-recover",
   /** Written, synced and read back each ten seconds: the watchdog's word on the disk. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { provision } from "../box/provision/driver.ts";
@@ -25,6 +25,7 @@ const PLACES: Readonly<Record<ProvisionedFile, string>> = {
 /** At a boot of an image, before its network is set up: what sticks and the ESP bring. Returns whether anything was taken. */
 export async function takeProvisions(say: (text: string) => void): Promise<boolean> {
   const esp = espDevice();
+  mkdirSync(paths.run, { recursive: true });
   await waitForSticks();
   return provision({
     media: () => [
@@ -38,6 +39,7 @@ export async function takeProvisions(say: (text: string) => void): Promise<boole
       writeFileDurably(PLACES[file], text);
     },
     say,
+    refused: (problem) => appendFileSync(paths.refusedProvisions, `${problem}\n`),
     record: (source, outcome) => {
       consoleRecords().put({ box: hostname(), line: "boot", action: "provision", detail: source, outcome });
     },

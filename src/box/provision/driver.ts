@@ -35,7 +35,10 @@ async function takeFrom(medium: Medium, ports: ProvisionPorts): Promise<boolean>
   if (found === undefined || Object.keys(found).length === 0) return false;
   const plan = planProvision(medium.name, { found, kept: ports.kept(), isMember: ports.isMember() });
   if (plan.problems.length > 0) {
-    for (const problem of plan.problems) ports.say(problem);
+    for (const problem of plan.problems) {
+      ports.say(problem);
+      ports.refused(problem);
+    }
     ports.say(`Nothing of ${medium.name} was taken over, and what the box has stays as it is.`);
     ports.record(medium.name, `refused: ${plan.problems[0] ?? ""}`.slice(0, 200));
     return false;

@@ -22,6 +22,8 @@ export interface ProvisionPorts {
   write(file: ProvisionedFile, text: string): void;
   /** For the console and the log. */
   say(text: string): void;
+  /** A mistake, `file:line: what`: for the console's first screen, until the next boot. */
+  refused(problem: string): void;
   /** For the cluster's record. */
   record(source: string, outcome: string): void;
 }

@@ -1,5 +1,5 @@
 /** A machine's disk as a file of its own: what an installer or a bad day would do to it, while it is off. */
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { command } from "../../../appliance/command.ts";
@@ -15,8 +15,8 @@ export async function copyDisk(image: string, disk: string): Promise<void> {
   truncateSync(disk, DISK_BYTES);
 }
 
-/** Puts files onto the data partition, path (as `etc/box.conf`) → text, without mounting it. */
-export async function putFiles(disk: string, files: Readonly<Record<string, string>>): Promise<void> {
+/** Puts files onto the data partition, path (as `etc/box.conf`) → text or bytes, without mounting it. */
+export async function putFiles(disk: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ringfence-files-"));
   try {
     const commands = Object.entries(files).flatMap(([path, text], index) => {
@@ -50,6 +50,20 @@ function directoriesOf(path: string): readonly string[] {
 /** Overwrites `length` bytes of a slot from `from` on, as a failing disk would. */
 export function damageSlot(disk: string, slot: Slot, from: number, length: number): void {
   overwrite(disk, partitionOffset(slot === "A" ? "ringfence-a" : "ringfence-b") + from, length);
+}
+
+/** A slot as `image` has it: what could not be read can be read again. */
+export function mendSlot(image: string, disk: string, slot: Slot): void {
+  const name = slot === "A" ? "ringfence-a" : "ringfence-b";
+  const [from, to] = [openSync(image, "r"), openSync(disk, "r+")];
+  try {
+    const bytes = Buffer.alloc(partitionSize(name));
+    readSync(from, bytes, 0, bytes.length, partitionOffset(name));
+    writeSync(to, bytes, 0, bytes.length, partitionOffset(name));
+  } finally {
+    closeSync(from);
+    closeSync(to);
+  }
 }
 
 /** Nothing of what a partition held is found again. */

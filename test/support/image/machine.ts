@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Disk, emulator, usbStick, userNetwork, type Watchdog } from "../../../appliance/emulator.ts";
 import { PATIENCE } from "../patience.ts";
 import { copyDisk, putFiles, wipe } from "./disk-file.ts";
+import { expectText } from "./line.ts";
 import { type MachineEvent, Monitor } from "./monitor.ts";
 
 /** From power-on to a box that is healthy, on a quiet machine without hardware virtualisation. */
@@ -17,12 +18,18 @@ export interface MachineOptions {
   readonly disk?: Disk;
   readonly isUefi?: boolean;
   readonly watchdog?: Watchdog;
-  /** What an installer left on the data partition, path (as `etc/box.conf`) → text. */
-  readonly files?: Readonly<Record<string, string>>;
+  /** What an installer left on the data partition, path (as `etc/box.conf`) → text, or bytes. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** What is plugged in by USB: the file of a stick. */
   readonly stick?: string;
   /** `user:password` for its front-end. */
   readonly session?: string;
+  /** What its clock says when it is switched on, as `1970-01-02`; by default what this machine's says. */
+  readonly clock?: string;
+  /** Without: it has no network card at all. */
+  readonly hasNetwork?: boolean;
+  /** With: a second serial port, at {@link Machine.secondLine}. */
+  readonly hasSecondLine?: boolean;
 }
 
 export class Machine {
@@ -67,6 +74,11 @@ export class Machine {
     return join(this.#directory, "one_auth");
   }
 
+  /** The socket of the second serial port, for a {@link Line}. */
+  get secondLine(): string {
+    return join(this.#directory, "serial2");
+  }
+
   get #monitorPath(): string {
     return join(this.#directory, "monitor");
   }
@@ -97,15 +109,18 @@ export class Machine {
 
   async powerOn(): Promise<void> {
     const socket = join(this.#directory, "serial");
-    const { disk = "virtio", isUefi = false, watchdog, stick } = this.#options;
+    const { disk = "virtio", isUefi = false, watchdog, stick, clock, hasNetwork = true, hasSecondLine } = this.#options;
     const words = emulator({ image: this.disk, format: "raw", disk, isUefi, watchdog });
     const lines = [
       "-serial",
       `unix:${socket},server=on,wait=off`,
+      ...(hasSecondLine === true ? ["-serial", `unix:${this.secondLine},server=on,wait=off`] : []),
+      ...(clock === undefined ? [] : ["-rtc", `base=${clock}`]),
       "-qmp",
       `unix:${this.#monitorPath},server=on,wait=off`,
     ];
-    const devices = [...userNetwork(this.#apiPort), ...(stick === undefined ? [] : usbStick(stick))];
+    const network = hasNetwork ? userNetwork(this.#apiPort) : ["-nic", "none"];
+    const devices = [...network, ...(stick === undefined ? [] : usbStick(stick))];
     this.#child = Bun.spawn([...words, ...devices, ...lines, "-S"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
@@ -144,18 +159,8 @@ export class Machine {
   }
 
   /** Waits until what came since `from` matches; where the match ends. */
-  async expect(pattern: RegExp, withinMs: number, from = 0): Promise<number> {
-    const end = performance.now() + withinMs * PATIENCE;
-    for (;;) {
-      const match = pattern.exec(this.text.slice(from));
-      if (match !== null) return from + match.index + match[0].length;
-      if (performance.now() > end) {
-        throw new Error(
-          `Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${pattern}; the line said:\n${this.#last(from)}`,
-        );
-      }
-      await Bun.sleep(50);
-    }
+  expect(pattern: RegExp, withinMs: number, from = 0): Promise<number> {
+    return expectText(() => this.text, pattern, withinMs, from);
   }
 
   /** Types a line and waits for its answer; where the answer ends. */

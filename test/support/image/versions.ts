@@ -76,11 +76,11 @@ export class Versions {
   }
 }
 
-/** A stick with one FAT file system and these files in its root. */
+/** A stick with one FAT file system and these files and folders in its root. */
 export async function makeStick(file: string, files: readonly string[], mebibytes: number): Promise<void> {
   await command(["truncate", "-s", `${mebibytes}M`, file]);
   await command(["mkfs.vfat", "-F", "32", file]);
-  if (files.length > 0) await command(["mcopy", "-i", file, ...files, "::"]);
+  if (files.length > 0) await command(["mcopy", "-s", "-i", file, ...files, "::"]);
 }
 
 function read(file: string, at: number, length: number): Uint8Array {

@@ -69,6 +69,7 @@ test("a stick that stays in the box changes nothing the second time, and a membe
 class Box {
   readonly directory = mkdtempSync(join(tmpdir(), "provision-"));
   readonly said: string[] = [];
+  readonly refused: string[] = [];
   readonly records: string[] = [];
   kept: Partial<Record<ProvisionedFile, string>> = {};
 
@@ -81,6 +82,7 @@ class Box {
         this.kept[file] = text;
       },
       say: (text) => this.said.push(text),
+      refused: (problem) => this.refused.push(problem),
       record: (source, outcome) => this.records.push(`${source} ${outcome}`),
     });
   }
@@ -104,6 +106,7 @@ test("a broken oned.conf is refused on the console and on the record, and the ol
   assert.not.ok(await box.run(folderMedium(box.directory)));
   assert.equal(box.kept, { "oned.conf": "PORT = 2633\n" });
   assert.match(box.said.join("\n"), /stick\/oned\.conf:3: PORT = "many" is not a whole number/);
+  assert.match(box.refused.join(), /^stick\/oned\.conf:3: [^,]*$/);
   assert.match(box.records.join(), /refused/);
   assert.ok(existsSync(`${box.directory}/join-token`), "the token is needed when the file is mended");
   rmSync(box.directory, { recursive: true });

@@ -52,6 +52,15 @@ test("a screen with everything wrong still fits", () => {
   assert.match(screen, /and 23 more/);
 });
 
+test("a box whose program falls silent keeps the name that was shown: it is what a person types", () => {
+  const desk = new Desk();
+  assert.match(desk.type("\r"), /box1> $/);
+  const { cluster: _, ...rest } = FACTS;
+  desk.facts = { ...rest, box: "ringfence", cluster: undefined };
+  desk.type("restart\rcorrect horse\r");
+  assert.match(desk.type("box1\r"), /Done as told\.\r\nbox1> $/);
+});
+
 test("Enter is CR, LF, CR LF and CR NUL, once each", () => {
   for (const enter of ["\r", "\n", "\r\n", "\r\0"]) {
     const desk = new Desk();
