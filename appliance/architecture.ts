@@ -20,6 +20,8 @@ export interface Architecture {
   readonly grub: readonly { readonly platform: string; readonly efiName: string | undefined }[];
   /** The first serial port of its machines: the kernel's console, and the recovery console's of a box that was told nothing. */
   readonly serialPort: string;
+  /** The npm package that has Bun for it. */
+  readonly bunPackage: string;
   /** The filter that makes xz smaller for this machine's code; undefined: those that GRUB and the kernel know do not help. */
   readonly xzFilter: string | undefined;
   /** What cannot be taken from the machine that builds; undefined: it is of this architecture itself. */
@@ -28,8 +30,6 @@ export interface Architecture {
 
 /** For an architecture that is not the builder's. */
 export interface Foreign {
-  /** The npm package that has Bun for it. */
-  readonly bunPackage: string;
   /** npm's and Node's name of it. */
   readonly node: string;
   /** What the names of the cross compiler's programs begin with. */
@@ -50,6 +50,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
       { platform: "x86_64-efi", efiName: "BOOTX64.EFI" },
     ],
     serialPort: "ttyS0",
+    bunPackage: "@oven/bun-linux-x64",
     xzFilter: "x86",
     foreign: undefined,
   },
@@ -63,8 +64,9 @@ export const ARCHITECTURES: readonly Architecture[] = [
     grubPackages: ["grub-efi-arm64-bin"],
     grub: [{ platform: "arm64-efi", efiName: "BOOTAA64.EFI" }],
     serialPort: "ttyAMA0",
+    bunPackage: "@oven/bun-linux-aarch64",
     xzFilter: undefined,
-    foreign: { bunPackage: "@oven/bun-linux-aarch64", node: "arm64", compilers: "aarch64-linux-gnu-" },
+    foreign: { node: "arm64", compilers: "aarch64-linux-gnu-" },
   },
 ];
 

@@ -22,7 +22,7 @@ interface Lock {
  * add-on, both of the lock file's versions and kept in `cache`. What lies in between is in `work`, made anew.
  */
 export async function prepareRuntime(
-  { name, foreign }: Architecture,
+  { name, bunPackage, foreign }: Architecture,
   repository: string,
   cache: string,
   work: string,
@@ -37,14 +37,14 @@ export async function prepareRuntime(
     if (version !== undefined && integrity !== undefined) return { version, integrity };
     throw new CodedError("runtime", `Cannot find "${path}" in package-lock.json`);
   };
-  const bun = await fetchBun(foreign, locked(foreign.bunPackage), cache, work);
+  const bun = await fetchBun(bunPackage, locked(bunPackage), cache, work);
   const addOn = `${cache}/node_sqlite3-${locked("sqlite3").version}-${name}.node`;
   if (!existsSync(addOn)) await crossBuild(foreign, modules, `${work}/sqlite3`, addOn);
   return { bun, addOn };
 }
 
 async function fetchBun(
-  { bunPackage }: Foreign,
+  bunPackage: string,
   { version, integrity }: { readonly version: string; readonly integrity: string },
   cache: string,
   work: string,
