@@ -1,3 +1,5 @@
+import { CodedError } from "../src/base/error.ts";
+
 /** What differs between the machines that an image can be built for: one row each. */
 export interface Architecture {
   /** As in `--arch`, file names, footers and bundles. */
@@ -16,14 +18,24 @@ export interface Architecture {
   readonly grubPackages: readonly string[];
   /** Boot loaders on the disk: GRUB's platform, and where the ESP has it (undefined: in the BIOS boot partition). */
   readonly grub: readonly { readonly platform: string; readonly efiName: string | undefined }[];
-  /** The filter that makes xz smaller for this machine's code. */
-  readonly xzFilter: string;
+  /** The first serial port of its machines: the kernel's console, and the recovery console's of a box that was told nothing. */
+  readonly serialPort: string;
+  /** The npm package that has Bun for it. */
+  readonly bunPackage: string;
+  /** The filter that makes xz smaller for this machine's code; undefined: those that GRUB and the kernel know do not help. */
+  readonly xzFilter: string | undefined;
+  /** What cannot be taken from the machine that builds; undefined: it is of this architecture itself. */
+  readonly foreign: Foreign | undefined;
 }
 
-/**
- * Missing: arm64 (AAVMF and U-Boot), which needs packages and a kernel of a foreign architecture and a cross-built SQLite
- * add-on.
- */
+/** For an architecture that is not the builder's. */
+export interface Foreign {
+  /** npm's and Node's name of it. */
+  readonly node: string;
+  /** What the names of the cross compiler's programs begin with. */
+  readonly compilers: string;
+}
+
 export const ARCHITECTURES: readonly Architecture[] = [
   {
     name: "x86_64",
@@ -37,6 +49,31 @@ export const ARCHITECTURES: readonly Architecture[] = [
       { platform: "i386-pc", efiName: undefined },
       { platform: "x86_64-efi", efiName: "BOOTX64.EFI" },
     ],
+    serialPort: "ttyS0",
+    bunPackage: "@oven/bun-linux-x64",
     xzFilter: "x86",
+    foreign: undefined,
+  },
+  {
+    name: "arm64",
+    debian: "arm64",
+    libraries: "aarch64-linux-gnu",
+    loader: "/lib/ld-linux-aarch64.so.1",
+    elfMachine: 183,
+    kernelPackage: "linux-image-arm64",
+    grubPackages: ["grub-efi-arm64-bin"],
+    grub: [{ platform: "arm64-efi", efiName: "BOOTAA64.EFI" }],
+    serialPort: "ttyAMA0",
+    bunPackage: "@oven/bun-linux-aarch64",
+    xzFilter: undefined,
+    foreign: { node: "arm64", compilers: "aarch64-linux-gnu-" },
   },
 ];
+
+/** The row of that name. Throws `architecture`. */
+export function architectureNamed(name: string): Architecture {
+  const found = ARCHITECTURES.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  const known = ARCHITECTURES.map((one) => one.name).join(", ");
+  throw new CodedError("architecture", `Cannot find the architecture "${name}": there is ${known}`);
+}

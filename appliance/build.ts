@@ -7,6 +7,7 @@ import { kernelRelease } from "./kernel-modules.ts";
 import { readSigningKey } from "./keys.ts";
 import { fetchPackages } from "./packages.ts";
 import { buildRoot } from "./root.ts";
+import { prepareRuntime } from "./runtime.ts";
 import { billOfMaterials, versionManifest } from "./sbom.ts";
 import { checkBudget, packRoot, sealSlot, writeBundle } from "./slot.ts";
 import { describeSource } from "./source.ts";
@@ -47,10 +48,11 @@ export async function buildImage(options: BuildOptions): Promise<Built> {
   mkdirSync(work, { recursive: true });
   report(`ringfence ${description.version} ${description.build} for ${architecture.name}, ${key.kind} key`);
   const packages = await fetchPackages(architecture, `${out}/packages`, pool);
+  const runtime = await prepareRuntime(architecture, repository, `${out}/packages`, `${work}/runtime`);
   report(`${packages.length} packages; puts the root together`);
   const root = `${work}/root`;
   await buildRoot(root, {
-    ...{ repository, pool, architecture },
+    ...{ repository, pool, runtime, architecture },
     texts: {
       "usr/lib/ringfence/release.json": `${JSON.stringify(description)}\n`,
       "usr/lib/ringfence/update.pub": key.publicPem,
@@ -69,7 +71,7 @@ export async function buildImage(options: BuildOptions): Promise<Built> {
   checkBudget("slot", slot.content.length, SLOT_MEGABYTES_MAX);
   writeBundle(`${name}.rfb`, slot);
   report("writes the disk");
-  await buildDisk(`${name}.img`, { repository, architecture, slot, work: `${work}/disk` });
+  await buildDisk(`${name}.img`, { repository, pool, architecture, slot, work: `${work}/disk` });
   // One frame, one thread. The window reaches over the first slot, so that the second one costs nothing.
   await command(["zstd", "-q", "-f", "-3", "--long=27", "--single-thread", `${name}.img`, "-o", `${name}.img.zst`]);
   const compressedBytes = statSync(`${name}.img.zst`).size;

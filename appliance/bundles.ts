@@ -1,5 +1,4 @@
 import { copyFile, mkdir } from "node:fs/promises";
-import { basename } from "node:path";
 import type { BunPlugin } from "bun";
 import { CodedError } from "../src/base/error.ts";
 
@@ -48,8 +47,8 @@ const polyfillFirst: BunPlugin = {
   },
 };
 
-/** Bundles every program of the checkout `root` into `directory`, with the add-on. The same sources give the same bytes. */
-export async function buildBundles(root: string, directory: string): Promise<void> {
+/** Bundles every program of the checkout `root` into `directory`, beside the file `addOn`. The same sources give the same bytes. */
+export async function buildBundles(root: string, directory: string, addOn: string): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const [name, source] of Object.entries(PROGRAMS)) {
     const result = await Bun.build({
@@ -72,5 +71,5 @@ export async function buildBundles(root: string, directory: string): Promise<voi
       );
     await Bun.write(`${directory}/${name}.js`, output);
   }
-  await copyFile(`${root}/node_modules/sqlite3/build/Release/${ADD_ON}`, `${directory}/${basename(ADD_ON)}`);
+  await copyFile(addOn, `${directory}/${ADD_ON}`);
 }

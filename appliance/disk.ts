@@ -5,6 +5,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -12,7 +13,8 @@ import {
 } from "node:fs";
 import { CodedError } from "../src/base/error.ts";
 import { formatGrubEnv, type GrubEnv } from "../src/box/grub-env.ts";
-import { FOOTER_BYTES } from "../src/box/slot-footer.ts";
+import type { Release } from "../src/box/release.ts";
+import { decodeFooter, FOOTER_BYTES } from "../src/box/slot-footer.ts";
 import type { Architecture } from "./architecture.ts";
 import { command } from "./command.ts";
 import { derived, derivedUuid } from "./digest.ts";
@@ -32,6 +34,7 @@ const FIRST_ENV: GrubEnv = {
 /** What a disk image is made of. */
 export interface DiskSources {
   readonly repository: string;
+  readonly pool: string;
   readonly architecture: Architecture;
   readonly slot: SlotContent;
   /** A directory for what lies in between; made anew. */
@@ -78,6 +81,26 @@ export async function buildDisk(file: string, sources: DiskSources): Promise<voi
   } finally {
     closeSync(disk);
   }
+}
+
+/** What the image of a disk says of itself, by its slot A; its signature is for the box to check. Throws `image`. */
+export function releaseOf(image: string): Release {
+  const bytes = new Uint8Array(FOOTER_BYTES);
+  const disk = openSync(image, "r");
+  try {
+    readSync(
+      disk,
+      bytes,
+      0,
+      bytes.length,
+      partitionOffset("ringfence-a") + partitionSize("ringfence-a") - FOOTER_BYTES,
+    );
+  } finally {
+    closeSync(disk);
+  }
+  const footer = decodeFooter(bytes, () => true);
+  if (typeof footer === "string") throw new CodedError("image", `Cannot read slot A of "${image}": ${footer}`);
+  return footer.release;
 }
 
 /** As sfdisk reads it. */

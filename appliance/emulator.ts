@@ -13,9 +13,13 @@ export interface EmulatedMachine {
   /** A raw image, or a qcow2 over one. */
   readonly image: string;
   readonly format: "raw" | "qcow2";
+  /** Of the image: `x86_64`, `arm64`. */
+  readonly architecture: string;
   readonly disk: Disk;
-  /** Without: SeaBIOS. */
+  /** Without: SeaBIOS, where there is one. */
   readonly isUefi: boolean;
+  /** Describes its devices by a device tree, as most boards of arm64 do; without: by ACPI. */
+  readonly hasDeviceTree?: boolean | undefined;
   readonly watchdog?: Watchdog | undefined;
   /** What is promised to do, unless given. */
   readonly memoryMib?: number;
@@ -28,9 +32,11 @@ const MEMORY_MIB = 256;
  * MiB do not do ("out of memory"), 320 do.
  */
 const MEMORY_MIB_UEFI = 320;
-/** Debian's ovmf: firmware that is only read; its variables are lost with the machine. */
-const OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const OVMF_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/** Debian's ovmf and qemu-efi-aarch64: firmware that is only read; its variables are lost with the machine. */
+const FIRMWARE: Readonly<Record<string, { readonly code: string; readonly variables: string }>> = {
+  x86_64: { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+  arm64: { code: "/usr/share/AAVMF/AAVMF_CODE.fd", variables: "/usr/share/AAVMF/AAVMF_VARS.fd" },
+};
 
 /** A card on QEMU's own network, where a DHCP server answers; with `apiPort` the box's front-end is there on localhost. */
 export function userNetwork(apiPort?: number): readonly string[] {
@@ -51,20 +57,30 @@ export function usbStick(file: string): readonly string[] {
 }
 
 /**
- * The words of QEMU for a box of the smallest kind that is promised to work: x86-64-v2, one processor, software emulation
- * only; a watchdog's bite is a reset. Serial line, network and monitor are the caller's.
+ * The words of QEMU for a box of the smallest kind that is promised to work: x86-64-v2, or a Cortex-A72 with UEFI; one
+ * processor, software emulation only; a watchdog's bite is a reset. Serial line, network and monitor are the caller's.
  */
 export function emulator(machine: EmulatedMachine): readonly string[] {
-  const { image, format, disk, isUefi, watchdog } = machine;
+  const { image, format, architecture, disk, watchdog } = machine;
+  const isUefi = machine.isUefi || architecture !== "x86_64";
   const memory = machine.memoryMib ?? (isUefi ? MEMORY_MIB_UEFI : MEMORY_MIB);
   return [
-    ...["qemu-system-x86_64", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", String(memory)],
-    ...["-machine", isUefi || watchdog === "itco" ? "q35" : "pc", "-nodefaults", "-display", "none"],
-    ...(isUefi ? firmware() : []),
+    ...(architecture === "arm64" ? arm64(machine) : x86(machine)),
+    ...["-accel", "tcg", "-smp", "1", "-m", String(memory), "-nodefaults", "-display", "none"],
+    ...(isUefi ? firmware(architecture) : []),
     ...["-drive", `if=none,id=disk,format=${format},file=${image}`],
     ...controllers[disk],
     ...(watchdog === undefined ? [] : [...watchdogs[watchdog], "-action", "watchdog=reset"]),
   ];
+}
+
+function x86({ isUefi, watchdog }: EmulatedMachine): readonly string[] {
+  return ["qemu-system-x86_64", "-cpu", "Nehalem", "-machine", isUefi || watchdog === "itco" ? "q35" : "pc"];
+}
+
+function arm64({ watchdog, hasDeviceTree = false }: EmulatedMachine): readonly string[] {
+  if (watchdog === "itco") throw new CodedError("emulator", "Cannot put Intel's watchdog into a machine of arm64");
+  return ["qemu-system-aarch64", "-cpu", "cortex-a72", "-machine", hasDeviceTree ? "virt,acpi=off" : "virt"];
 }
 
 const controllers: Readonly<Record<Disk, readonly string[]>> = {
@@ -79,10 +95,11 @@ const watchdogs: Readonly<Record<Watchdog, readonly string[]>> = {
   itco: ["-global", "ICH9-LPC.noreboot=false"],
 };
 
-function firmware(): readonly string[] {
-  if (!existsSync(OVMF)) throw new CodedError("emulator", `Cannot start with UEFI: "${OVMF}" is missing`);
+function firmware(architecture: string): readonly string[] {
+  const { code, variables } = FIRMWARE[architecture] ?? { code: "", variables: "" };
+  if (!existsSync(code)) throw new CodedError("emulator", `Cannot start with UEFI: "${code}" is missing`);
   return [
-    ...["-drive", `if=pflash,format=raw,readonly=on,file=${OVMF}`],
-    ...["-drive", `if=pflash,format=raw,snapshot=on,file=${OVMF_VARIABLES}`],
+    ...["-drive", `if=pflash,format=raw,readonly=on,file=${code}`],
+    ...["-drive", `if=pflash,format=raw,snapshot=on,file=${variables}`],
   ];
 }

@@ -16,6 +16,7 @@ const MODULES = (
 const PLATFORM_MODULES: Readonly<Record<string, readonly string[]>> = {
   "i386-pc": ["biosdisk"],
   "x86_64-efi": ["efi_gop", "efi_uga"],
+  "arm64-efi": ["efi_gop"],
 };
 const SECTOR_BYTES = 512;
 
@@ -23,7 +24,9 @@ const SECTOR_BYTES = 512;
  * Of the kernel: both consoles (the last is /dev/console), no words but warnings, and a reset instead of a stop. A serial
  * port that is not there costs nothing.
  */
-const KERNEL_ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet loglevel=4 panic=10 oops=panic";
+function kernelArguments(serialPort: string): string {
+  return `console=tty0 console=${serialPort},115200 quiet loglevel=4 panic=10 oops=panic`;
+}
 
 /** What GRUB puts on the disk. */
 export interface BootLoader {
@@ -33,21 +36,33 @@ export interface BootLoader {
   readonly biosCore: Buffer | undefined;
 }
 
-/** Makes GRUB's images with the modules of the packages, and the ESP's files in `esp`. `biosAt`: the BIOS boot partition's first sector. */
+/** What {@link buildBootLoader} needs. */
+export interface BootLoaderSources {
+  readonly repository: string;
+  /** Where the packages are unpacked. */
+  readonly pool: string;
+  /** The directory that becomes the ESP. */
+  readonly esp: string;
+  readonly work: string;
+  /** The BIOS boot partition's first sector. */
+  readonly biosAt: number;
+}
+
+/** Makes GRUB's images with the modules of the packages, and the ESP's files. */
 export async function buildBootLoader(
-  { grub }: Architecture,
-  sources: { readonly repository: string; readonly esp: string; readonly work: string; readonly biosAt: number },
+  { grub, serialPort }: Architecture,
+  sources: BootLoaderSources,
 ): Promise<BootLoader> {
-  const { repository, esp, work, biosAt } = sources;
+  const { repository, pool, esp, work, biosAt } = sources;
   mkdirSync(`${esp}/${GRUB_DIRECTORY}`, { recursive: true });
   mkdirSync(`${esp}/${EFI_DIRECTORY}`, { recursive: true });
   writeFileSync(
     `${esp}/${GRUB_DIRECTORY}/grub.cfg`,
-    readFileSync(`${repository}/appliance/boot/grub.cfg`, "utf8").replace("@ARGUMENTS@", KERNEL_ARGUMENTS),
+    readFileSync(`${repository}/appliance/boot/grub.cfg`, "utf8").replace("@ARGUMENTS@", kernelArguments(serialPort)),
   );
   let loader: BootLoader = { bootCode: undefined, biosCore: undefined };
   for (const { platform, efiName } of grub) {
-    const modules = `/usr/lib/grub/${platform}`;
+    const modules = `${pool}/usr/lib/grub/${platform}`;
     if (!existsSync(modules)) throw new CodedError("grub", `Cannot find GRUB's modules in ${modules}`);
     const image = `${work}/grub-${platform}`;
     await command([

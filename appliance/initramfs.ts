@@ -32,7 +32,7 @@ export async function buildInitramfs(directory: string, file: string, sources: I
     if (name !== "busybox") symlinkSync("busybox", `${directory}/bin/${name}`);
   }
   copyLibraries(architecture, pool, directory, ["bin/dmsetup"]);
-  await copyModules(pool, directory, "boot");
+  await copyModules(pool, directory, "boot", architecture.name);
   mkdirSync(`${directory}/etc`);
   cpSync(`${repository}/rootfs/etc/modprobe.d`, `${directory}/etc/modprobe.d`, { recursive: true });
   cpSync(`${repository}/appliance/boot/init`, `${directory}/init`);

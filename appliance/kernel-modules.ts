@@ -30,6 +30,26 @@ const ROOT_MODULES: readonly RegExp[] = [
 /** Which part of the kernel's modules. */
 export type ModuleSet = "boot" | "root";
 
+const BOARD_BOOT_MODULES: readonly RegExp[] = [
+  // Between the processor and its disk: clocks, power, pins, buses, each a driver of its own.
+  /^kernel\/drivers\/(bus|clk|dma|extcon|firmware|gpio|i2c\/busses|mailbox|mfd|mmc|nvmem|phy|pinctrl|pwm|regulator|reset|soc|spi)\//,
+  /^kernel\/drivers\/(pci\/controller|rtc|usb\/(chipidea|dwc2|dwc3|host|musb|phy)|watchdog)\//,
+  /^(ahci_\w+|sha2_ce|sha256_arm64)$/,
+];
+
+/** What the boards of an architecture take in addition, by name or by path: what is in a chip is on no bus that is looked through. */
+const BOARD_MODULES: Readonly<Record<string, Readonly<Record<ModuleSet, readonly RegExp[]>>>> = {
+  arm64: {
+    boot: BOARD_BOOT_MODULES,
+    root: [
+      ...BOARD_BOOT_MODULES,
+      /^kernel\/drivers\/net\/(phy|mdio|pcs)\//,
+      /^(stmmac\w*|dwmac_\w+|genet|macb|fec|mvneta|mvpp2|mvmdio|fsl_enetc\w*|fsl_dpaa2_eth|xgmac_mdio|ti_am65_cpsw_nuss)$/,
+      /^(xgene_enet\w*|netsec|amd_xgbe|nicvf|nicpf|thunder_\w+|hns_\w+|qcom_emac|smsc911x|smsc91x|lan743x|hisi_femac|gve)$/,
+    ],
+  },
+};
+
 /** The kernel's release below `pool`, as `6.1.0-56-amd64`. */
 export function kernelRelease(pool: string): string {
   const [release, ...more] = readdirSync(`${pool}/lib/modules`);
@@ -39,7 +59,7 @@ export function kernelRelease(pool: string): string {
 }
 
 /** Copies the modules of a set with all that they need from `pool` to `target`/lib/modules, with their indexes. */
-export async function copyModules(pool: string, target: string, set: ModuleSet): Promise<void> {
+export async function copyModules(pool: string, target: string, set: ModuleSet, architecture: string): Promise<void> {
   const release = kernelRelease(pool);
   const from = `${pool}/lib/modules/${release}`;
   const to = `${target}/lib/modules/${release}`;
@@ -53,8 +73,10 @@ export async function copyModules(pool: string, target: string, set: ModuleSet):
         return [path, rest.trim().split(/\s+/).filter(Boolean)] as const;
       }),
   );
-  const patterns = set === "boot" ? BOOT_MODULES : ROOT_MODULES;
-  const wanted = [...needs.keys()].filter((path) => patterns.some((pattern) => pattern.test(moduleName(path))));
+  const patterns = [...(set === "boot" ? BOOT_MODULES : ROOT_MODULES), ...(BOARD_MODULES[architecture]?.[set] ?? [])];
+  const wanted = [...needs.keys()].filter((path) =>
+    patterns.some((pattern) => pattern.test(moduleName(path)) || pattern.test(path)),
+  );
   const all = new Set(wanted.flatMap((path) => [path, ...(needs.get(path) ?? [])]));
   for (const path of [...all].sort()) {
     mkdirSync(dirname(`${to}/${path}`), { recursive: true });

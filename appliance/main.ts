@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json";
 import { CodedError, errorChain } from "../src/base/error.ts";
-import { ARCHITECTURES, type Architecture } from "./architecture.ts";
+import { ARCHITECTURES, architectureNamed } from "./architecture.ts";
 import { buildImage } from "./build.ts";
 import { command } from "./command.ts";
+import { releaseOf } from "./disk.ts";
 import { DISKS, emulator, userNetwork, WATCHDOGS } from "./emulator.ts";
 import { flash } from "./flash.ts";
 
@@ -14,15 +15,17 @@ const REPOSITORY = resolve(import.meta.dir, "..");
 const EXIT_USAGE = 2;
 /** Size of the disk of `run`. */
 const RUN_DISK = "2G";
+const DEFAULT_ARCHITECTURE = "x86_64";
 
 const USAGE = `usage: ./scripts/image COMMAND
 
-  build [--arch x86_64] [--key FILE] [--out DIRECTORY]
+  build [--arch ${ARCHITECTURES.map(({ name }) => name).join("|")}] [--key FILE] [--out DIRECTORY]
                       a disk image, an update bundle and lists of what is in them, in out/;
                       without --key signed by the TEST key that everybody knows
-  run [--uefi] [--disk ${DISKS.join("|")}] [--watchdog ${WATCHDOGS.join("|")}] [--memory MIB] [--image FILE]
-                      boots it in QEMU on this terminal; Ctrl-A X ends it, and nothing is kept
-  flash DEVICE [--fixed-disk] [--image FILE]
+  run [--arch NAME] [--uefi] [--disk ${DISKS.join("|")}] [--watchdog ${WATCHDOGS.join("|")}] [--memory MIB] [--image FILE]
+                      boots it in QEMU on this terminal; Ctrl-A X ends it, and nothing is kept.
+                      FILE itself says which machine it is for; arm64 always has UEFI
+  flash DEVICE [--arch NAME] [--fixed-disk] [--image FILE]
                       writes it to a disk or stick, and reads it back
 `;
 
@@ -41,7 +44,7 @@ async function build(words: readonly string[]): Promise<void> {
   const key = options.get("key");
   const built = await buildImage({
     repository: REPOSITORY,
-    architecture: architecture(options.get("arch")),
+    architecture: architectureNamed(options.get("arch") ?? DEFAULT_ARCHITECTURE),
     out: resolve(options.get("out") ?? `${REPOSITORY}/out`),
     keyFile: key === undefined ? undefined : resolve(key),
     report: (text) => console.error(text),
@@ -54,7 +57,7 @@ async function build(words: readonly string[]): Promise<void> {
 }
 
 async function run(words: readonly string[]): Promise<void> {
-  const { options, rest } = read(words, ["disk", "watchdog", "memory", "image"], ["uefi"]);
+  const { options, rest } = read(words, ["arch", "disk", "watchdog", "memory", "image"], ["uefi"]);
   const kind = DISKS.find((one) => one === (options.get("disk") ?? "virtio"));
   const watchdog = WATCHDOGS.find((one) => one === options.get("watchdog"));
   const memoryMib = Number(options.get("memory") ?? 0);
@@ -64,10 +67,11 @@ async function run(words: readonly string[]): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ringfence-run-"));
   // A disk of its own, larger than the image as a box's is; what the box writes ends with it.
   const disk = join(directory, "disk.qcow2");
-  const image = builtImage(options.get("image"));
+  const image = builtImage(options);
   await command(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", disk, RUN_DISK]);
   const machine = emulator({
-    ...{ image: disk, format: "qcow2", disk: kind, isUefi: options.has("uefi"), watchdog },
+    ...{ image: disk, format: "qcow2", architecture: releaseOf(image).architecture },
+    ...{ disk: kind, isUefi: options.has("uefi"), watchdog },
     ...(memoryMib === 0 ? {} : { memoryMib }),
   });
   const child = Bun.spawn([...machine, ...userNetwork(), "-serial", "mon:stdio"], {
@@ -80,27 +84,19 @@ async function run(words: readonly string[]): Promise<void> {
 }
 
 async function flashDevice(words: readonly string[]): Promise<void> {
-  const { options, rest } = read(words, ["image"], ["fixed-disk"]);
+  const { options, rest } = read(words, ["arch", "image"], ["fixed-disk"]);
   const [device, ...more] = rest;
   if (device === undefined || more.length > 0) usage("flash takes one device, as /dev/sdb");
-  await flash(builtImage(options.get("image")), device, options.has("fixed-disk"));
-}
-
-function architecture(name = "x86_64"): Architecture {
-  const found = ARCHITECTURES.find((one) => one.name === name);
-  if (found !== undefined) return found;
-  const known = ARCHITECTURES.map((one) => one.name).join(", ");
-  throw new CodedError(
-    "architecture",
-    `Cannot build for "${name}": there is ${known}${name === "arm64" ? "; arm64 is missing yet" : ""}`,
-  );
+  await flash(builtImage(options), device, options.has("fixed-disk"));
 }
 
 /** The image that was named, or the one that `build` has made. */
-function builtImage(named: string | undefined): string {
-  const image = resolve(named ?? `${REPOSITORY}/out/ringfence-${packageJson.version}-x86_64.img`);
+function builtImage(options: ReadonlyMap<string, string>): string {
+  const named = options.get("image");
+  const { name } = architectureNamed(options.get("arch") ?? DEFAULT_ARCHITECTURE);
+  const image = resolve(named ?? `${REPOSITORY}/out/ringfence-${packageJson.version}-${name}.img`);
   if (existsSync(image)) return image;
-  const hint = named === undefined ? ": ./scripts/image build makes it" : "";
+  const hint = named === undefined ? `: ./scripts/image build --arch ${name} makes it` : "";
   throw new CodedError("image", `There is no image "${image}"${hint}`);
 }
 

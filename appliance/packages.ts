@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { CodedError } from "../src/base/error.ts";
 import type { Architecture } from "./architecture.ts";
 import { command } from "./command.ts";
@@ -15,10 +15,12 @@ export interface Package {
 
 /** apt's own user cannot write to a checkout. */
 const AS_ROOT = ["-o", "APT::Sandbox::User=root"];
+/** What this machine knows of its own packages; as new as its last `apt-get update`. */
+const OWN_LISTS = "/var/lib/apt/lists";
 
 /**
- * Downloads the packages of the list with their libraries, and the kernel, into `cache` (what is there already is kept), and
- * extracts them side by side into `pool`. Debian's release says which versions; the manifest says which they were.
+ * Downloads the packages of the list with their libraries, the kernel, and GRUB's modules, into `cache` (what is there already
+ * is kept), and extracts them side by side into `pool`. Debian's release says which versions; the manifest says which they were.
  */
 export async function fetchPackages(
   architecture: Architecture,
@@ -26,21 +28,20 @@ export async function fetchPackages(
   pool: string,
 ): Promise<readonly Package[]> {
   mkdirSync(cache, { recursive: true });
+  const apt = await aptOptions(architecture, cache);
   const named = Object.keys(PACKAGES);
   const names = [
-    ...(await dependencies(named)).filter((name) => named.includes(name) || LIBRARY_PACKAGE.test(name)),
-    await kernelOf(architecture),
+    ...(await dependencies(apt, named)).filter((name) => named.includes(name) || LIBRARY_PACKAGE.test(name)),
+    ...architecture.grubPackages,
+    await kernelOf(apt, architecture),
   ].sort();
-  const wanted = await candidates(names);
+  const wanted = await candidates(apt, names);
   const missing = wanted.filter(({ file }) => !existsSync(`${cache}/${file}`));
   if (missing.length > 0) {
     console.error(`downloading ${missing.length} Debian packages`);
-    await command(
-      ["apt-get", "download", "-q", ...AS_ROOT, ...missing.map(({ name, version }) => `${name}=${version}`)],
-      {
-        cwd: cache,
-      },
-    );
+    await command(["apt-get", "download", "-q", ...apt, ...missing.map(({ name, version }) => `${name}=${version}`)], {
+      cwd: cache,
+    });
   }
   rmSync(pool, { recursive: true, force: true });
   mkdirSync(pool, { recursive: true });
@@ -57,18 +58,46 @@ export async function fetchPackages(
   return packages;
 }
 
+/**
+ * With which apt looks for packages of the architecture. A foreign one has lists and a state of its own, with nothing installed:
+ * this machine's dpkg never hears of it. The sources are this machine's, and the lists are renewed when its own are newer.
+ */
+async function aptOptions({ debian }: Architecture, cache: string): Promise<readonly string[]> {
+  if ((await command(["dpkg", "--print-architecture"])).trim() === debian) return AS_ROOT;
+  const state = `${cache}/apt-${debian}`;
+  const lists = `${state}/lists`;
+  const isNew = !existsSync(lists);
+  for (const directory of [`${lists}/partial`, `${state}/cache/archives/partial`])
+    mkdirSync(directory, { recursive: true });
+  writeFileSync(`${state}/status`, "");
+  const settings = {
+    "APT::Architecture": debian,
+    "APT::Architectures": debian,
+    "Dir::State::lists": lists,
+    "Dir::State::status": `${state}/status`,
+    "Dir::Cache": `${state}/cache`,
+  };
+  const options = [...AS_ROOT, ...Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`])];
+  if (isNew || statSync(lists).mtimeMs < statSync(OWN_LISTS).mtimeMs) {
+    console.error(`fetching Debian's lists of ${debian} packages`);
+    await command(["apt-get", "update", "-q", ...options]);
+    utimesSync(lists, new Date(), new Date());
+  }
+  return options;
+}
+
 /** The names and all that they need, by Debian's lists. */
-async function dependencies(names: readonly string[]): Promise<readonly string[]> {
+async function dependencies(apt: readonly string[], names: readonly string[]): Promise<readonly string[]> {
   const without = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"].map(
     (kind) => `--no-${kind}`,
   );
-  const text = await command(["apt-cache", "depends", "--recurse", ...without, ...names]);
+  const text = await command(["apt-cache", ...apt, "depends", "--recurse", ...without, ...names]);
   return [...new Set(text.split("\n").filter((line) => /^[a-z0-9]/.test(line)))];
 }
 
 /** `linux-image-amd64` only points to the kernel of the day. */
-async function kernelOf({ kernelPackage }: Architecture): Promise<string> {
-  const text = await command(["apt-cache", "depends", kernelPackage]);
+async function kernelOf(apt: readonly string[], { kernelPackage }: Architecture): Promise<string> {
+  const text = await command(["apt-cache", ...apt, "depends", kernelPackage]);
   const name = /Depends: (linux-image-\S+)/.exec(text)?.[1];
   if (name === undefined) throw new CodedError("package", `Cannot find the kernel that "${kernelPackage}" stands for`);
   return name;
@@ -76,9 +105,10 @@ async function kernelOf({ kernelPackage }: Architecture): Promise<string> {
 
 /** The version that apt would install of each, and its file's name as apt-get download writes it. */
 async function candidates(
+  apt: readonly string[],
   names: readonly string[],
 ): Promise<readonly { readonly name: string; readonly version: string; readonly file: string }[]> {
-  const text = await command(["apt-cache", "show", "--no-all-versions", ...names]);
+  const text = await command(["apt-cache", ...apt, "show", "--no-all-versions", ...names]);
   const found = text.split("\n\n").flatMap((stanza) => {
     const field = (key: string): string => new RegExp(`^${key}: (.*)$`, "m").exec(stanza)?.[1] ?? "";
     const [name, version] = [field("Package"), field("Version")];

@@ -18,6 +18,7 @@ import { buildBundles } from "./bundles.ts";
 import { copyModules } from "./kernel-modules.ts";
 import { copyLibraries, copyLibrary } from "./libraries.ts";
 import { OPENED_LIBRARIES, PACKAGES } from "./package-list.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** The commands of a box, all by one bundle. */
 const COMMANDS = "onezone onehost onevm onetemplate oneuser onedatastore oneimage onedb ringfence".split(" ");
@@ -34,6 +35,7 @@ const PROGRAM_PLACES = ["usr/bin", "usr/sbin"];
 export interface RootSources {
   readonly repository: string;
   readonly pool: string;
+  readonly runtime: Runtime;
   readonly architecture: Architecture;
   /** Texts that are known at build time, path → text. */
   readonly texts: Readonly<Record<string, string>>;
@@ -41,14 +43,16 @@ export interface RootSources {
 
 /** Puts the root file system together in `root`, which is made anew. All but the kernel and its initramfs. */
 export async function buildRoot(root: string, sources: RootSources): Promise<void> {
-  const { repository, pool, architecture } = sources;
+  const { repository, pool, runtime, architecture } = sources;
   rmSync(root, { recursive: true, force: true });
   for (const directory of DIRECTORIES) mkdirSync(`${root}/${directory}`, { recursive: true });
   for (const name of MERGED) symlinkSync(`usr/${name}`, `${root}/${name}`);
   const programs = copyPackageFiles(pool, root, architecture);
-  await buildBundles(repository, `${root}/usr/lib/ringfence`);
-  cpSync(`${repository}/node_modules/bun/bin/bun.exe`, `${root}/usr/bin/bun`);
+  await buildBundles(repository, `${root}/usr/lib/ringfence`, runtime.addOn);
+  cpSync(runtime.bun, `${root}/usr/bin/bun`);
   cpSync(`${repository}/rootfs`, root, { recursive: true, force: true });
+  const boxConf = `${root}/usr/lib/ringfence/box.conf`;
+  writeFileSync(boxConf, readFileSync(boxConf, "utf8").replace("ttyS0", architecture.serialPort));
   for (const [path, text] of Object.entries(sources.texts)) {
     mkdirSync(dirname(`${root}/${path}`), { recursive: true });
     writeFileSync(`${root}/${path}`, text);
@@ -62,7 +66,7 @@ export async function buildRoot(root: string, sources: RootSources): Promise<voi
   for (const name of COMMANDS)
     program(root, `usr/bin/${name}`, `#!/bin/sh\nexec /usr/bin/bun /usr/lib/ringfence/cli.js ${name} "$@"\n`);
   certificates(root);
-  await copyModules(pool, root, "root");
+  await copyModules(pool, root, "root", architecture.name);
 }
 
 /** Gives the files, so that their libraries can be looked for. */

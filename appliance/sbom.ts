@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { architectureNamed } from "./architecture.ts";
 import type { Package } from "./packages.ts";
 import type { Description } from "./slot.ts";
 
@@ -22,13 +23,10 @@ interface Component {
   readonly sha256?: string;
 }
 
-/** npm packages that are on an image although they are for developers elsewhere. */
-const INTERPRETER = /^node_modules\/(bun|@oven\/)/;
-
 /** What is in an image, as SPDX 2.3 JSON (spdx.github.io/spdx-spec/v2.3): the Debian packages and the npm ones. */
 export function billOfMaterials(repository: string, description: Description, packages: readonly Package[]): string {
   const { version, build, builtAt, architecture } = description;
-  const components = [...packages.map(debianComponent), ...npmComponents(repository)];
+  const components = [...packages.map(debianComponent), ...npmComponents(repository, architecture)];
   const root = "SPDXRef-ringfence";
   const ids = components.map((_, index) => `SPDXRef-${index + 1}`);
   const document = {
@@ -63,7 +61,7 @@ export function versionManifest(description: Description, packages: readonly Pac
   return [
     `ringfence ${description.version} ${description.build}`,
     ...packages.map(({ name, version, sha256 }) => `debian ${name} ${version} sha256:${sha256}`),
-    ...npmComponents(repository).map(({ name, version }) => `npm ${name} ${version}`),
+    ...npmComponents(repository, description.architecture).map(({ name, version }) => `npm ${name} ${version}`),
     "",
   ].join("\n");
 }
@@ -78,12 +76,14 @@ function debianComponent({ name, version, sha256 }: Package): Component {
   };
 }
 
-function npmComponents(repository: string): readonly Component[] {
+function npmComponents(repository: string, architecture: string): readonly Component[] {
+  // On an image, although it is for developers elsewhere.
+  const interpreter = ["bun", architectureNamed(architecture).bunPackage].map((name) => `node_modules/${name}`);
   const lock = JSON.parse(readFileSync(`${repository}/package-lock.json`, "utf8")) as Lock;
   return Object.entries(lock.packages)
     .filter(
       ([path, { dev, link }]) =>
-        path.startsWith("node_modules/") && link !== true && (dev !== true || INTERPRETER.test(path)),
+        path.startsWith("node_modules/") && link !== true && (dev !== true || interpreter.includes(path)),
     )
     .map(([path, { version = "", license = "NOASSERTION" }]) => {
       const name = path.replace(/^.*node_modules\//, "");

@@ -29,12 +29,12 @@ const SQUASHFS_BLOCK = "256K";
 export async function packRoot(
   root: string,
   file: string,
-  architecture: Architecture,
+  { xzFilter }: Architecture,
   timeSeconds: number,
 ): Promise<void> {
   await command([
     ...["mksquashfs", root, file, "-noappend", "-no-progress", "-quiet", "-no-xattrs", "-all-root"],
-    ...["-comp", "xz", "-b", SQUASHFS_BLOCK, "-Xbcj", architecture.xzFilter],
+    ...["-comp", "xz", "-b", SQUASHFS_BLOCK, ...(xzFilter === undefined ? [] : ["-Xbcj", xzFilter])],
     ...["-mkfs-time", String(timeSeconds), "-all-time", String(timeSeconds)],
   ]);
 }

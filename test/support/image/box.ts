@@ -1,5 +1,7 @@
 /** A box from an image as a person has it: a cluster of its own, and a console password that is known. */
 import { resolve } from "node:path";
+import { architectureNamed } from "../../../appliance/architecture.ts";
+import { releaseOf } from "../../../appliance/disk.ts";
 import { PATIENCE } from "../patience.ts";
 import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
 
@@ -7,10 +9,14 @@ import { BOOT_MS, Machine, type MachineOptions } from "./machine.ts";
 export const SESSION = "oneadmin:rack and ruin";
 export const PASSWORD = "correct horse";
 const ARGON = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
-/** As rootfs/usr/lib/ringfence/box.conf: what an emulated machine has. */
-export const MACHINE_CONF = `CONSOLE = [ DEVICE = "ttyS0", BAUD = 115200 ]
+
+/** As rootfs/usr/lib/ringfence/box.conf: what an emulated machine has that `image` is for. */
+export function machineConf(image: string): string {
+  const { serialPort } = architectureNamed(releaseOf(image).architecture);
+  return `CONSOLE = [ DEVICE = "${serialPort}", BAUD = 115200 ]
 WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
 `;
+}
 
 /** The line that a boot ends with. */
 export const HEALTHY = /slot ([AB]) try (\d).*: healthy in (\d+) s/;
@@ -21,7 +27,7 @@ export const LOADER = /ringfence: slot ([AB]), try (\d)/;
 export async function aBox(image: string, options: MachineOptions = {}): Promise<Machine> {
   const files = {
     // A cluster that this box founds.
-    "etc/box.conf": `SERVER_ID = -1\n${MACHINE_CONF}`,
+    "etc/box.conf": `SERVER_ID = -1\n${machineConf(image)}`,
     "lib/.one/one_auth": `${SESSION}\n`,
     "lib/console-password": `${await Bun.password.hash(PASSWORD, ARGON)}\n`,
     ...options.files,

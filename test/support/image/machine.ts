@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { releaseOf } from "../../../appliance/disk.ts";
 import { type Disk, emulator, usbStick, userNetwork, type Watchdog } from "../../../appliance/emulator.ts";
 import { PATIENCE } from "../patience.ts";
 import { copyDisk, putFiles, wipe } from "./disk-file.ts";
@@ -17,6 +18,7 @@ const TOLD_CHARACTERS = 4000;
 export interface MachineOptions {
   readonly disk?: Disk;
   readonly isUefi?: boolean;
+  readonly hasDeviceTree?: boolean;
   readonly watchdog?: Watchdog;
   /** What an installer left on the data partition, path (as `etc/box.conf`) → text, or bytes. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
@@ -88,6 +90,11 @@ export class Machine {
     await this.#monitor?.command("system_reset");
   }
 
+  /** Presses the power button, for a tenth of a second. */
+  async pressPower(): Promise<void> {
+    await this.#monitor?.command("system_powerdown");
+  }
+
   /** What has happened to the machine since it was switched on. */
   get events(): readonly MachineEvent[] {
     return this.#monitor?.events ?? [];
@@ -109,8 +116,11 @@ export class Machine {
 
   async powerOn(): Promise<void> {
     const socket = join(this.#directory, "serial");
-    const { disk = "virtio", isUefi = false, watchdog, stick, clock, hasNetwork = true, hasSecondLine } = this.#options;
-    const words = emulator({ image: this.disk, format: "raw", disk, isUefi, watchdog });
+    const { clock, hasNetwork = true, hasSecondLine, stick } = this.#options;
+    const { disk = "virtio", isUefi = false, hasDeviceTree, watchdog } = this.#options;
+    const { architecture } = releaseOf(this.disk);
+    const machine = { architecture, disk, isUefi, hasDeviceTree, watchdog };
+    const words = emulator({ image: this.disk, format: "raw", ...machine });
     const lines = [
       "-serial",
       `unix:${socket},server=on,wait=off`,

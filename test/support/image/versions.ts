@@ -2,14 +2,13 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { ARCHITECTURES } from "../../../appliance/architecture.ts";
+import { architectureNamed } from "../../../appliance/architecture.ts";
 import { command } from "../../../appliance/command.ts";
+import { releaseOf } from "../../../appliance/disk.ts";
 import { readSigningKey } from "../../../appliance/keys.ts";
-import { partitionOffset, partitionSize } from "../../../appliance/partitions.ts";
+import { partitionOffset } from "../../../appliance/partitions.ts";
 import { type Description, packRoot, sealSlot, writeBundle } from "../../../appliance/slot.ts";
 import type { Release } from "../../../src/box/release.ts";
-import { openVerifier } from "../../../src/box/signature.ts";
-import { decodeFooter, FOOTER_BYTES } from "../../../src/box/slot-footer.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../../..");
 
@@ -21,12 +20,7 @@ export class Versions {
 
   constructor(image: string) {
     this.#image = image;
-    const footer = decodeFooter(
-      read(image, partitionOffset("ringfence-a") + partitionSize("ringfence-a") - FOOTER_BYTES, FOOTER_BYTES),
-      openVerifier(readSigningKey(REPOSITORY, undefined).publicPem),
-    );
-    if (typeof footer === "string") throw new Error(`Slot A of ${image}: ${footer}`);
-    this.release = footer.release;
+    this.release = releaseOf(image);
   }
 
   /** The image's own content under another version. */
@@ -42,14 +36,13 @@ export class Versions {
       (name) => `${this.#directory}/${name}`,
     ) as [string, string, string];
     writeFileSync(whole, this.#squashfs());
-    const libraries = ["lib", "lib64", "usr/lib64", "usr/lib/x86_64-linux-gnu"];
+    const architecture = architectureNamed(this.release.architecture);
+    const libraries = ["lib", "lib64", "usr/lib64", `usr/lib/${architecture.libraries}`];
     const kept = ["boot/vmlinuz", "boot/initrd", "sbin", "usr/sbin/e2fsck", ...libraries];
     await command(["unsquashfs", "-q", "-n", "-d", root, whole, ...kept]);
     // What the initramfs needs of it: places to mount.
     for (const name of ["proc", "sys", "dev", "run", "tmp", "var", "data", "etc/one", "root/.ssh"])
       mkdirSync(`${root}/${name}`, { recursive: true });
-    const [architecture] = ARCHITECTURES;
-    if (architecture === undefined) throw new Error("No architecture is known");
     await packRoot(root, file, architecture, this.release.builtAt);
     return this.#bundle(file, change);
   }

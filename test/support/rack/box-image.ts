@@ -1,7 +1,8 @@
 /** A box as a machine of its own: an emulator with a disk from the image, on the box's cables. Reached as people do: by ssh. */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { releaseOf } from "../../../appliance/disk.ts";
 import { emulator } from "../../../appliance/emulator.ts";
-import { MACHINE_CONF, SESSION } from "../image/box.ts";
+import { machineConf, SESSION } from "../image/box.ts";
 import { copyDisk, putFiles } from "../image/disk-file.ts";
 import { type BoxFiles, quote } from "./box.ts";
 import { must } from "./command.ts";
@@ -37,7 +38,7 @@ export async function prepareBoxImage(
   await copyDisk(state.image, disk);
   await putFiles(disk, {
     "etc/oned.conf": files.onedConf(plan, state),
-    "etc/box.conf": `${files.boxConf(plan, state)}${machineConf(plan)}`,
+    "etc/box.conf": `${files.boxConf(plan, state)}${interfaceConf(plan)}${machineConf(state.image)}`,
     "ssh/authorized_keys": readFileSync(`${keyFile(place)}.pub`, "utf8"),
     "lib/.one/one_auth": `${SESSION}\n`,
   });
@@ -46,11 +47,11 @@ export async function prepareBoxImage(
 }
 
 /** What a box of the rack without a machine of its own is given by the rack. */
-function machineConf(plan: NodePlan): string {
+function interfaceConf(plan: NodePlan): string {
   const interfaces = plan.wires.map(
     ({ device, address }) => `INTERFACE = [ NAME = "${device}", ADDRESS = "${address}/24" ]\n`,
   );
-  return `${interfaces.join("")}${MACHINE_CONF}`;
+  return interfaces.join("");
 }
 
 /**
@@ -70,9 +71,13 @@ export async function emulatorOf(place: Place, plan: NodePlan): Promise<readonly
     ]),
   );
   const run = nodeRunDirectory(place, plan.name);
+  const disk = diskOf(place, plan);
   const log = `${nodeDataDirectory(place, plan.name)}/log/serial.log`;
   return [
-    ...emulator({ image: diskOf(place, plan), format: "raw", disk: "virtio", isUefi: false, watchdog: "i6300esb" }),
+    ...emulator({
+      ...{ image: disk, format: "raw", architecture: releaseOf(disk).architecture },
+      ...{ disk: "virtio", isUefi: false, watchdog: "i6300esb" },
+    }),
     ...plan.wires.flatMap((wire) => [
       "-netdev",
       `tap,id=${wire.device},ifname=${tapOf(wire)},script=no,downscript=no`,
