@@ -26,7 +26,8 @@ const versions = new Versions(image);
 let stage: Stage;
 
 test.before(async () => {
-  stage = await openStage({ name: "imgc", boxes: 3, hosts: 0, image, emulated: 1, ...PATIENT_CONF });
+  const machines = { image, emulated: 1, ...PATIENT_CONF };
+  stage = await openStage({ name: "imgc", boxes: 3, hosts: 0, wholeMs: 2 * BOOT_MS, ...machines });
 });
 test.after(async () => {
   await stage?.down();

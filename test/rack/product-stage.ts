@@ -37,6 +37,8 @@ export interface StageOptions extends UpOptions {
   readonly name: string;
   /** How many of the boxes form the cluster; by default all. */
   readonly members?: number;
+  /** Until they are one cluster, on a quiet machine. */
+  readonly wholeMs?: number;
 }
 
 /** Two checkouts on one machine may run the same test at once, and neither may take the other's rack down. */
@@ -46,7 +48,7 @@ const CHECKOUT = Bun.hash(import.meta.dirname)
 
 /** Brings a rack up and makes its boxes one cluster, by the calls that the commands make. */
 export async function openStage(options: StageOptions): Promise<Stage> {
-  const { members, ...up } = options;
+  const { members, wholeMs, ...up } = options;
   const rack = await freshRack({ ...up, name: `${up.name}${CHECKOUT}` });
   const client = new RackClient(rack.place);
   const tokens = new Map<number, string>();
@@ -58,7 +60,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     },
   };
   try {
-    await form(stage, rack.boxes.slice(0, members ?? rack.boxes.length), tokens);
+    await form(stage, rack.boxes.slice(0, members ?? rack.boxes.length), tokens, wholeMs);
     await addHosts(stage);
     return stage;
   } catch (error) {
@@ -67,7 +69,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   }
 }
 
-async function form(stage: Stage, boxes: readonly RackNode[], tokens: Map<number, string>): Promise<void> {
+async function form(
+  stage: Stage,
+  boxes: readonly RackNode[],
+  tokens: Map<number, string>,
+  wholeMs?: number,
+): Promise<void> {
   const { rack, client } = stage;
   const first = rack.box(0);
   const url = endpoint(first);
@@ -86,7 +93,7 @@ async function form(stage: Stage, boxes: readonly RackNode[], tokens: Map<number
     tokens.set(number, token);
     await giveToken(box, token);
   }
-  await isWhole(stage, boxes);
+  await isWhole(stage, boxes, wholeMs);
 }
 
 /** As `ringfence join TOKEN` does. */
