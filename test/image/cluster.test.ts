@@ -7,6 +7,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isWhole, leaderOf, level, openStage, type Stage, wrongWrites } from "../rack/product-stage.ts";
 import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
+import { VIP_URL } from "../support/demo/client.ts";
 import { HANGS } from "../support/image/hangs.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
@@ -21,6 +22,7 @@ import { judgeHolders } from "../support/rack/watch/judge.ts";
 const MACHINE = 2;
 /** An update is sent, written and read back: a minute on a quiet machine. */
 const COMMAND_MS = 600_000;
+const WRITE_EVERY_MS = 500;
 const image = await theImage();
 const versions = new Versions(image);
 let stage: Stage;
@@ -66,7 +68,8 @@ async function runs(what: string, wanted: Boot): Promise<void> {
 /** Writes go on meanwhile, by the VIP: none is refused, lost or done twice, and at no instant two boxes hold it. */
 async function whileWriting(prefix: string, happens: () => Promise<void>): Promise<void> {
   const holders = await stage.rack.watchHolders();
-  await stage.client.startWriting(2, prefix);
+  // As many as a machine in an emulator applies beside its boot.
+  await stage.client.startWriting(1, prefix, VIP_URL, 0, WRITE_EVERY_MS);
   await happens();
   const written = await stage.client.stopWriting();
   assert.ok(written.acknowledged.length > 0);

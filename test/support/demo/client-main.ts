@@ -24,6 +24,8 @@ export type ClientOrder =
       readonly writers: number;
       readonly prefix: string;
       readonly valueBytes: number;
+      /** Between two writes of a writer. */
+      readonly pauseMs: number;
     }
   | { readonly kind: "stop-writing"; readonly id: number };
 
@@ -67,6 +69,7 @@ async function obey(order: ClientOrder): Promise<void> {
 /** Creates templates with names of its own, one after the other; a retry keeps its name and its request id. */
 async function write(order: Extract<ClientOrder, { kind: "write" }>, writer: number): Promise<void> {
   for (let number = 0; isWriting; number++) {
+    if (order.pauseMs > 0) await Bun.sleep(order.pauseMs);
     const name = `${order.prefix}-${writer}-${number}`;
     const startedAt = monotonicMs();
     for (let tries = 1; ; tries++) {

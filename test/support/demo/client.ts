@@ -75,9 +75,9 @@ export class RackClient {
     }
   }
 
-  /** `valueBytes`: that long is the description of each template. */
-  async startWriting(writers: number, prefix: string, url = VIP_URL, valueBytes = 0): Promise<void> {
-    await this.#order({ kind: "write", url, session: this.session, writers, prefix, valueBytes });
+  /** `valueBytes`: that long is the description of each template; `pauseMs`: a writer rests so long before each. */
+  async startWriting(writers: number, prefix: string, url = VIP_URL, valueBytes = 0, pauseMs = 0): Promise<void> {
+    await this.#order({ kind: "write", url, session: this.session, writers, prefix, valueBytes, pauseMs });
   }
 
   async stopWriting(): Promise<Written> {
