@@ -23,9 +23,9 @@ export class Panel {
     this.#ports = ports;
   }
 
-  /** The button's level has changed. */
-  pressed(isPressed: boolean): void {
-    this.#handle({ kind: isPressed ? "pressed" : "released" });
+  /** The button's level has changed, so many ms ago. */
+  pressed(isPressed: boolean, agoMs = 0): void {
+    this.#handle({ kind: isPressed ? "pressed" : "released" }, agoMs);
   }
 
   tick(): void {
@@ -53,8 +53,8 @@ export class Panel {
     this.#ports.look().then(done, () => done({ ...UNKNOWN, isMember: true }));
   }
 
-  #handle(event: ButtonEvent): void {
-    const { state, effects } = step(this.#button, event, this.#ports.now());
+  #handle(event: ButtonEvent, agoMs = 0): void {
+    const { state, effects } = step(this.#button, event, this.#ports.now() - agoMs);
     this.#button = state;
     for (const _ of effects) this.#ports.askReset();
   }

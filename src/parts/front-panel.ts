@@ -45,8 +45,8 @@ export function startFrontPanel(setting: PanelSetting, version: string, log: (te
   });
   const { button } = setting.lines;
   if (button !== undefined)
-    chip.input(button, { isActiveLow: isActiveLow("button"), debounceMs: DEBOUNCE_MS }, (isPressed) =>
-      panel.pressed(isPressed),
+    chip.input(button, { isActiveLow: isActiveLow("button"), debounceMs: DEBOUNCE_MS }, (isPressed, agoMs) =>
+      panel.pressed(isPressed, agoMs),
     );
   setInterval(() => {
     try {

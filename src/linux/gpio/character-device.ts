@@ -1,20 +1,20 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { CodedError } from "../../base/error.ts";
+import { createClock } from "../clock.ts";
 import { EPOLL } from "../epoll-calls.ts";
 import { errnoText, lastErrno, libc } from "../libc.ts";
 import { watchReadiness } from "../readiness.ts";
 import type { GpioChip } from "./gpio.ts";
-import { encodeLineRequest, GPIO_V2, type LineUse, lineFile } from "./line-request.ts";
+import { decodeEdges, EVENT_BYTES, encodeLineRequest, GPIO_V2, type LineUse, lineFile } from "./line-request.ts";
 
 /** What `gpioinfo` shows as the line's user. */
 const CONSUMER = "ringfence";
-/** struct gpiochip_info, gpio_v2_line_info, gpio_v2_line_event. */
+/** struct gpiochip_info, gpio_v2_line_info. */
 const CHIP_INFO_BYTES = 68;
 const CHIP_LINES_AT = 64;
 const LINE_INFO_BYTES = 256;
 const LINE_OFFSET_AT = 64;
 const NAME_BYTES = 32;
-const EVENT_BYTES = 48;
 /** Of one read; a debounced button has one. */
 const EVENTS_MAX = 16;
 
@@ -26,6 +26,7 @@ export function openCharacterDevice(path: string): GpioChip {
   const fail = (action: string): never => {
     throw new CodedError("gpio", `Cannot ${action} of "${path}": ${errnoText(lastErrno())}`);
   };
+  const clock = createClock();
   let chip: number;
   try {
     chip = openSync(path, constants.O_RDWR);
@@ -57,10 +58,11 @@ export function openCharacterDevice(path: string): GpioChip {
       };
       const events = new Uint8Array(EVENTS_MAX * EVENT_BYTES);
       const watch = watchReadiness(file, () => {
-        // The events are taken away; what counts is the level now.
-        libc.read(file, events, events.length);
+        const length = Number(libc.read(file, events, events.length));
+        if (length < 0) fail(`hear of line "${line}"`);
         watch.arm(EPOLL.IN);
-        changed(isActive());
+        const now = clock.monotonic();
+        for (const edge of decodeEdges(events.subarray(0, length))) changed(edge.isActive, now - edge.at);
       });
       watch.arm(EPOLL.IN);
       return {

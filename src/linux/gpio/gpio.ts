@@ -26,7 +26,10 @@ export interface InputOptions extends LineOptions {
 export interface GpioChip {
   /** Throws `gpio`: no such line, or another program has it. */
   output(line: string, options: LineOptions): GpioOutput;
-  /** `changed` is called with the new level after each edge. */
-  input(line: string, options: InputOptions, changed: (isActive: boolean) => void): GpioInput;
+  /**
+   * `changed` is called with the new level of each edge, in their order, and how long ago that was, ms: a press may be over
+   * when a busy process hears of it. Sysfs keeps no edges: the level now, 0.
+   */
+  input(line: string, options: InputOptions, changed: (isActive: boolean, agoMs: number) => void): GpioInput;
   close(): void;
 }

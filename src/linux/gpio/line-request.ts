@@ -66,3 +66,23 @@ export function encodeLineRequest(offset: number, consumer: string, use: LineUse
 export function lineFile(request: Uint8Array<ArrayBuffer>): number {
   return new DataView(request.buffer).getInt32(AT.file, true);
 }
+
+/** struct gpio_v2_line_event. */
+export const EVENT_BYTES = 48;
+const EVENT_ID_AT = 8;
+const RISING = 1;
+
+/** An edge of a line: its new level, and when it was, ms of CLOCK_MONOTONIC. */
+export interface Edge {
+  readonly isActive: boolean;
+  readonly at: number;
+}
+
+/** The edges of one read, in their order. Rising is logical: to active. */
+export function decodeEdges(bytes: Uint8Array): readonly Edge[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: Math.floor(bytes.length / EVENT_BYTES) }, (_, index) => ({
+    isActive: view.getUint32(index * EVENT_BYTES + EVENT_ID_AT, true) === RISING,
+    at: Number(view.getBigUint64(index * EVENT_BYTES, true)) / 1e6,
+  }));
+}

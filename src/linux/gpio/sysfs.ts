@@ -32,7 +32,7 @@ export function openSysfsChip(chip: string): GpioChip {
       const options = { activeLow: isActiveLow, debounceTimeout: debounceMs };
       const gpio = tried(line, () => new Line(numberOf(line), "in", "both", options));
       gpio.watch((error, value) => {
-        if (error === null || error === undefined) changed(value === 1);
+        if (error === null || error === undefined) changed(value === 1, 0);
       });
       return {
         isActive: () => tried(line, () => gpio.readSync() === 1),

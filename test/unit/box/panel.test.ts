@@ -134,6 +134,16 @@ test("a look that fails is a fault; one that takes its time is waited for alone,
   assert.ok(slow.calls.length > 30, "it blinks");
 });
 
+test("a short press is one also when it is heard of after it is over", async () => {
+  const bed = panelOf(async () => WELL);
+  await bed.pass(3000);
+  bed.calls.length = 0;
+  bed.panel.pressed(true, 900);
+  bed.panel.pressed(false, 800);
+  await bed.pass(3000);
+  assert.ok(bed.calls.length > 30, "it blinks");
+});
+
 test("the button held for ten seconds asks once", async () => {
   const bed = panelOf(async () => WELL);
   bed.panel.pressed(true);

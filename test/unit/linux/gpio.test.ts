@@ -2,7 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { openCharacterDevice } from "../../../src/linux/gpio/character-device.ts";
-import { encodeLineRequest } from "../../../src/linux/gpio/line-request.ts";
+import { decodeEdges, encodeLineRequest } from "../../../src/linux/gpio/line-request.ts";
 
 test("a request for an output is laid out as the kernel reads it", () => {
   const bytes = encodeLineRequest(17, "ringfence", { kind: "output", isActiveLow: true });
@@ -24,6 +24,19 @@ test("one for a button has both edges, its bias, and the debounce period in µs"
   assert.is(view.getBigUint64(336, true), 1n);
   assert.is(bytes[256 + 31], 0, "the consumer's name ends");
   assert.is(encodeLineRequest(3, "x", { ...use, bias: "down" })[289], 0x02);
+});
+
+test("the edges of one read keep their order and their times", () => {
+  const bytes = new Uint8Array(2 * 48);
+  const view = new DataView(bytes.buffer);
+  for (const [index, id] of [1, 2].entries()) {
+    view.setBigUint64(index * 48, 5_000_000n + BigInt(index) * 100_000_000n, true);
+    view.setUint32(index * 48 + 8, id, true);
+  }
+  assert.equal(decodeEdges(bytes), [
+    { isActive: true, at: 5 },
+    { isActive: false, at: 105 },
+  ]);
 });
 
 test("what is no chip is refused by name", () => {
