@@ -1,7 +1,7 @@
 // Lamps and button on a real kernel's GPIO lines (gpio-sim, built for the image's kernel). time-limit: 900 s
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aBox, consoleSays, healthy, MACHINE_CONF, openShell, shell } from "../support/image/box.ts";
+import { aBox, consoleSays, healthy, machineConf, openShell, shell } from "../support/image/box.ts";
 import { buildGpioSim } from "../support/image/gpio-sim.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS, type Machine } from "../support/image/machine.ts";
@@ -70,7 +70,7 @@ const ALL_FAST = /power fast, health fast, leader fast, fault fast/;
 test("lamps show a box's state, a short press identifies it, and ten seconds are a factory reset", async () => {
   const box = await aBox(image, {
     files: {
-      "etc/box.conf": `SERVER_ID = -1\n${MACHINE_CONF}${PANEL}`,
+      "etc/box.conf": `SERVER_ID = -1\n${machineConf(image)}${PANEL}`,
       "modules/configfs.ko": modules.configfs,
       "modules/gpio-sim.ko": modules["gpio-sim"],
     },
@@ -117,7 +117,7 @@ test("the same by sysfs: a lamp, and a short press", async () => {
   );
   const box = await aBox(image, {
     files: {
-      "etc/box.conf": `SERVER_ID = -1\n${MACHINE_CONF}${panel}`,
+      "etc/box.conf": `SERVER_ID = -1\n${machineConf(image)}${panel}`,
       "modules/configfs.ko": modules.configfs,
       "modules/gpio-sim.ko": modules["gpio-sim"],
     },

@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createPrng } from "../../src/base/prng.ts";
 import { ANSWER_WITHIN_MS } from "../../src/console/state.ts";
-import { aBox, healthy, MACHINE_CONF, openShell, PASSWORD, run, shell } from "../support/image/box.ts";
+import { aBox, healthy, machineConf, openShell, PASSWORD, run, shell } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
 import { Line } from "../support/image/line.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
@@ -31,7 +31,7 @@ function noise(): Uint8Array {
 
 test("a console on a second line at 9600 baud bears noise, endless lines, a pulled cable and wrong passwords", async () => {
   console.log(`seed ${seed}`);
-  const conf = `SERVER_ID = -1\n${MACHINE_CONF}CONSOLE = [ DEVICE = "ttyS1", BAUD = 9600 ]\n`;
+  const conf = `SERVER_ID = -1\n${machineConf(image)}CONSOLE = [ DEVICE = "ttyS1", BAUD = 9600 ]\n`;
   const box = await aBox(image, { hasSecondLine: true, files: { "etc/box.conf": conf } });
   try {
     await box.powerOn();
