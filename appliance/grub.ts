@@ -24,8 +24,8 @@ const SECTOR_BYTES = 512;
  * Of the kernel: both consoles (the last is /dev/console), no words but warnings, and a reset instead of a stop. A serial
  * port that is not there costs nothing.
  */
-function kernelArguments(serialPort: string): string {
-  return `console=tty0 console=${serialPort},115200 quiet loglevel=4 panic=10 oops=panic`;
+function allArguments({ serialPort, kernelArguments }: Architecture): string {
+  return `console=tty0 console=${serialPort},115200 quiet loglevel=4 panic=10 oops=panic${kernelArguments}`;
 }
 
 /** What GRUB puts on the disk. */
@@ -49,19 +49,16 @@ export interface BootLoaderSources {
 }
 
 /** Makes GRUB's images with the modules of the packages, and the ESP's files. */
-export async function buildBootLoader(
-  { grub, serialPort }: Architecture,
-  sources: BootLoaderSources,
-): Promise<BootLoader> {
+export async function buildBootLoader(architecture: Architecture, sources: BootLoaderSources): Promise<BootLoader> {
   const { repository, pool, esp, work, biosAt } = sources;
   mkdirSync(`${esp}/${GRUB_DIRECTORY}`, { recursive: true });
   mkdirSync(`${esp}/${EFI_DIRECTORY}`, { recursive: true });
   writeFileSync(
     `${esp}/${GRUB_DIRECTORY}/grub.cfg`,
-    readFileSync(`${repository}/appliance/boot/grub.cfg`, "utf8").replace("@ARGUMENTS@", kernelArguments(serialPort)),
+    readFileSync(`${repository}/appliance/boot/grub.cfg`, "utf8").replace("@ARGUMENTS@", allArguments(architecture)),
   );
   let loader: BootLoader = { bootCode: undefined, biosCore: undefined };
-  for (const { platform, efiName } of grub) {
+  for (const { platform, efiName } of architecture.grub) {
     const modules = `${pool}/usr/lib/grub/${platform}`;
     if (!existsSync(modules)) throw new CodedError("grub", `Cannot find GRUB's modules in ${modules}`);
     const image = `${work}/grub-${platform}`;
