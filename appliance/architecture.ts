@@ -52,9 +52,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
       { platform: "x86_64-efi", efiName: "BOOTX64.EFI" },
     ],
     serialPort: "ttyS0",
-    // Page tables of its own for the kernel hide it from programs that are not trusted. All of a box are root's, and an older
-    // processor, or an emulator, would pay for it at each call.
-    kernelArguments: " pti=off",
+    kernelArguments: "",
     bunPackage: "@oven/bun-linux-x64",
     xzFilter: "x86",
     foreign: undefined,
@@ -69,7 +67,8 @@ export const ARCHITECTURES: readonly Architecture[] = [
     grubPackages: ["grub-efi-arm64-bin"],
     grub: [{ platform: "arm64-efi", efiName: "BOOTAA64.EFI" }],
     serialPort: "ttyAMA0",
-    // As above; processors before ARMv8.5.
+    // Page tables of its own for the kernel hide it from programs that are not trusted. All of a box are root's, and on
+    // processors before ARMv8.5 the kernel would pay for it at each call.
     kernelArguments: " kpti=off",
     bunPackage: "@oven/bun-linux-aarch64",
     xzFilter: undefined,
