@@ -108,7 +108,9 @@ export async function act(
 /** Runs a command in the shell that is open; what it printed. */
 export async function shell(box: Machine, command: string, withinMs = 30_000): Promise<string> {
   const from = box.text.length;
-  await box.say(`${command}; echo "exit=$?"`, /exit=\d+\r\n/, withinMs);
+  // A mark before it, too: the shell breaks what it echoes of a long command into lines.
+  await box.say(`echo "begin=$?"; ${command}; echo "exit=$?"`, /exit=\d+\r\n/, withinMs);
   const text = box.text.slice(from);
-  return text.slice(text.indexOf("\n") + 1, text.search(/exit=\d+\r\n/)).replaceAll("\r", "");
+  const [mark = ""] = /begin=\d+\r\n/.exec(text) ?? [];
+  return text.slice(text.indexOf(mark) + mark.length, text.search(/exit=\d+\r\n/)).replaceAll("\r", "");
 }

@@ -76,7 +76,8 @@ export async function emulatorOf(place: Place, plan: NodePlan): Promise<readonly
   return [
     ...emulator({
       ...{ image: disk, format: "raw", architecture: releaseOf(disk).architecture },
-      ...{ disk: "virtio", isUefi: false, watchdog: "i6300esb" },
+      // With one, what the core thread does in a cluster leaves the rest of the box nothing in an emulator.
+      ...{ disk: "virtio", isUefi: false, watchdog: "i6300esb", processors: 2 },
     }),
     ...plan.wires.flatMap((wire) => [
       "-netdev",
