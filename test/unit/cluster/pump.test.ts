@@ -669,10 +669,15 @@ test("a member speaks for itself only", () => {
 test("a call of 4 MiB costs the core thread a copy, not a walk through its bytes", () => {
   const bench = new Bench();
   const call = Buffer.alloc(4 * 1024 * 1024 + 4);
-  const begun = performance.now();
-  for (let n = 0; n < 5; n++) bench.pump.receive(B, frameType.request, call);
+  // The best of many: what else the machine does is in the others. A walk takes hundreds.
+  let bestMs = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < 10; n++) {
+    const begun = performance.now();
+    bench.pump.receive(B, frameType.request, call);
+    bestMs = Math.min(bestMs, performance.now() - begun);
+  }
   assert.equal(bench.events.slice(-1), [`request of ${4 * 1024 * 1024} bytes`]);
-  assert.ok((performance.now() - begun) / 5 < 50, `${((performance.now() - begun) / 5).toFixed(1)} ms a call`);
+  assert.ok(bestMs < 50, `${bestMs.toFixed(1)} ms at best`);
 });
 
 /** A leads with B; nothing was heard of C, which has nothing. */
