@@ -57,14 +57,27 @@ export async function confirm(context: Context): Promise<void> {
   terminal.out(`Host ${host.name} is confirmed as off, for this failure only.\n`);
 }
 
+/** How long `bind` waits until both sides have been read, and how often it looks. */
+const READ_MS_MAX = 10_000;
+const READ_POLL_MS = 500;
+
 /** Shows a host's machine UUID and its BMC's GUID side by side, and stores the pair. */
 export async function bind(context: Context): Promise<void> {
   const { rpc, terminal, words } = context;
   const id = await resolveId(context, HOST, words[0] ?? "");
-  const here = readAnswer<BoxStatus>(await rpc.read("ringfence.status"), "cluster");
-  const uuid = here.hosts.find((one) => one.hostId === id)?.uuid ?? "";
-  const readiness = here.readiness.find((one) => one.hostId === id);
-  const guid = readiness?.guid ?? "";
+  const look = async () => {
+    const here = readAnswer<BoxStatus>(await rpc.read("ringfence.status"), "cluster");
+    const uuid = here.hosts.find((one) => one.hostId === id)?.uuid ?? "";
+    const readiness = here.readiness.find((one) => one.hostId === id);
+    return { uuid, guid: readiness?.guid ?? "", readiness };
+  };
+  // A host that was created a moment ago is being read.
+  let { uuid, guid, readiness } = await look();
+  const end = performance.now() + READ_MS_MAX;
+  while ((uuid === "" || guid === "") && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, READ_POLL_MS));
+    ({ uuid, guid, readiness } = await look());
+  }
   terminal.out(`machine (libvirt)  ${uuid === "" ? "not read yet" : dashed(uuid)}\n`);
   terminal.out(
     `BMC                ${guid === "" ? `not read yet${readiness === undefined || readiness.reason === "" ? "" : `: ${readiness.reason}`}` : dashed(guid)}\n`,
