@@ -21,7 +21,7 @@ export interface Architecture {
   /** The first serial port of its machines: the kernel's console, and the recovery console's of a box that was told nothing. */
   readonly serialPort: string;
   /** What its kernel is told beside what all are (grub.ts). */
-  readonly kernelArguments: string;
+  readonly kernelArguments: readonly string[];
   /** The npm package that has Bun for it. */
   readonly bunPackage: string;
   /** The filter that makes xz smaller for this machine's code; undefined: those that GRUB and the kernel know do not help. */
@@ -52,7 +52,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
       { platform: "x86_64-efi", efiName: "BOOTX64.EFI" },
     ],
     serialPort: "ttyS0",
-    kernelArguments: "",
+    kernelArguments: [],
     bunPackage: "@oven/bun-linux-x64",
     xzFilter: "x86",
     foreign: undefined,
@@ -69,7 +69,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
     serialPort: "ttyAMA0",
     // Page tables of its own for the kernel hide it from programs that are not trusted. All of a box are root's, and on
     // processors before ARMv8.5 the kernel would pay for it at each call.
-    kernelArguments: " kpti=off",
+    kernelArguments: ["kpti=off"],
     bunPackage: "@oven/bun-linux-aarch64",
     xzFilter: undefined,
     foreign: { node: "arm64", compilers: "aarch64-linux-gnu-" },

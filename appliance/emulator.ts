@@ -68,17 +68,8 @@ export function emulator(machine: EmulatedMachine): readonly string[] {
   const memory = machine.memoryMib ?? (isUefi ? MEMORY_MIB_UEFI : MEMORY_MIB);
   return [
     ...(architecture === "arm64" ? arm64(machine) : x86(machine)),
-    ...[
-      "-accel",
-      "tcg",
-      "-smp",
-      String(machine.processors ?? 1),
-      "-m",
-      String(memory),
-      "-nodefaults",
-      "-display",
-      "none",
-    ],
+    ...["-accel", "tcg", "-smp", String(machine.processors ?? 1), "-m", String(memory)],
+    ...["-nodefaults", "-display", "none"],
     ...(isUefi ? firmware(architecture) : []),
     ...["-drive", `if=none,id=disk,format=${format},file=${image}`],
     ...controllers[disk],

@@ -25,7 +25,8 @@ const SECTOR_BYTES = 512;
  * port that is not there costs nothing.
  */
 function allArguments({ serialPort, kernelArguments }: Architecture): string {
-  return `console=tty0 console=${serialPort},115200 quiet loglevel=4 panic=10 oops=panic${kernelArguments}`;
+  const all = ["console=tty0", `console=${serialPort},115200`, "quiet", "loglevel=4", "panic=10", "oops=panic"];
+  return [...all, ...kernelArguments].join(" ");
 }
 
 /** What GRUB puts on the disk. */

@@ -14,7 +14,7 @@ export interface Package {
 }
 
 /** apt's own user cannot write to a checkout. */
-const AS_ROOT = ["-o", "APT::Sandbox::User=root"];
+export const AS_ROOT = ["-o", "APT::Sandbox::User=root"];
 /** What this machine knows of its own packages; as new as its last `apt-get update`. */
 const OWN_LISTS = "/var/lib/apt/lists";
 

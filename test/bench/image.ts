@@ -53,8 +53,7 @@ export async function bench(options: { runs?: number; log: (line: string) => voi
           box,
           "awk '/^MemTotal/ { t = $2 } /^MemAvailable/ { a = $2 } END { print t - a }' /proc/meminfo",
         );
-        // The line's echo of a long command is more than one line.
-        rows.push(row("memoryMb", [(Number(used.trim().split("\n").at(-1)) * 1024) / 1e6], "MB"));
+        rows.push(row("memoryMb", [(Number(used) * 1024) / 1e6], "MB"));
       } finally {
         await box.remove();
       }

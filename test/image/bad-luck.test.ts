@@ -4,22 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aBox, consoleSays, healthy, openShell, run, SESSION, shell } from "../support/image/box.ts";
+import { aBox, consoleSays, healthy, makeTemplate, openShell, run, SESSION, shell } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
-import { BOOT_MS } from "../support/image/machine.ts";
+import { BOOT_MS, type Machine } from "../support/image/machine.ts";
 import { makeStick, Versions } from "../support/image/versions.ts";
 
 const image = await theImage();
 /** As the console says it. */
 const FULL = /the disk of \/var\/lib\/one is (9[5-9]|100) % full/;
 const directory = mkdtempSync(join(tmpdir(), "ringfence-luck-"));
-
-/** A write through the front-end; what the command said. */
-async function makeTemplate(box: Parameters<typeof run>[0], name: string): Promise<string> {
-  const file = join(directory, name);
-  writeFileSync(file, `NAME = "${name}"\nCPU = 1\nMEMORY = 64\n`);
-  return (await run(box, "onetemplate", "create", file)).text;
-}
 
 test("a clock that has forgotten everything is raised to what is certain, and nothing is refused for it", async () => {
   const { builtAt } = new Versions(image).release;
@@ -111,7 +104,7 @@ test("a full data partition is said, survives a restart, and is nothing any more
   }
 });
 
-async function makeTemplateWithin(box: Parameters<typeof run>[0], name: string, withinMs: number): Promise<void> {
+async function makeTemplateWithin(box: Machine, name: string, withinMs: number): Promise<void> {
   let text = "";
   for (const end = performance.now() + withinMs; performance.now() < end; await Bun.sleep(1000)) {
     text = await makeTemplate(box, name);

@@ -7,7 +7,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isWhole, leaderOf, level, openStage, type Stage, wrongWrites } from "../rack/product-stage.ts";
 import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
-import { VIP_URL } from "../support/demo/client.ts";
 import { HANGS } from "../support/image/hangs.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
@@ -69,7 +68,7 @@ async function runs(what: string, wanted: Boot): Promise<void> {
 async function whileWriting(prefix: string, happens: () => Promise<void>): Promise<void> {
   const holders = await stage.rack.watchHolders();
   // As many as a machine in an emulator applies beside its boot.
-  await stage.client.startWriting(1, prefix, VIP_URL, 0, WRITE_EVERY_MS);
+  await stage.client.startWriting(1, prefix, { pauseMs: WRITE_EVERY_MS });
   await happens();
   const written = await stage.client.stopWriting();
   assert.ok(written.acknowledged.length > 0);

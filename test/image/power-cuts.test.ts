@@ -1,19 +1,15 @@
 // The plug is pulled again and again, while a box boots and while it updates itself. What the machine has given to its
 // disk is kept: this is about order and leftovers, not about a disk that loses what it said it has. time-limit: 1200 s
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createPrng } from "../../src/base/prng.ts";
-import { aBox, healthy, run, slotsSay } from "../support/image/box.ts";
+import { aBox, healthy, makeTemplate, run, slotsSay } from "../support/image/box.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS, type Machine } from "../support/image/machine.ts";
 import { Versions } from "../support/image/versions.ts";
 
 const image = await theImage();
 const versions = new Versions(image);
-const directory = mkdtempSync(join(tmpdir(), "ringfence-cuts-"));
 /** That of a failed run again: `SEED=7 bun test/image/power-cuts.test.ts`. */
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e6));
 
@@ -31,9 +27,7 @@ async function templates(box: Machine): Promise<string> {
 }
 
 async function write(box: Machine, name: string): Promise<void> {
-  const file = join(directory, name);
-  writeFileSync(file, `NAME = "${name}"\nCPU = 1\nMEMORY = 64\n`);
-  assert.match((await run(box, "onetemplate", "create", file)).text, /^ID: \d+/);
+  assert.match(await makeTemplate(box, name), /^ID: \d+/);
 }
 
 test(`${CUTS} power cuts in a row, in boots and in updates, cost a box neither its slots nor what was acknowledged`, async () => {
@@ -78,8 +72,5 @@ test(`${CUTS} power cuts in a row, in boots and in updates, cost a box neither i
   }
 });
 
-test.after(() => {
-  versions.remove();
-  rmSync(directory, { recursive: true, force: true });
-});
+test.after(() => versions.remove());
 test.run();

@@ -31,7 +31,7 @@ interface Phase {
 }
 
 async function phase(leader: RackNode): Promise<Phase> {
-  await stage.client.startWriting(WRITERS, `flow-${++phases}`, endpoint(leader), VALUE_BYTES);
+  await stage.client.startWriting(WRITERS, `flow-${++phases}`, { url: endpoint(leader), valueBytes: VALUE_BYTES });
   const roundsMs: number[] = [];
   const startedAt = performance.now();
   while (performance.now() - startedAt < PHASE_MS) {

@@ -127,7 +127,7 @@ class Client implements Rpc {
         failedAt ??= performance.now();
         const mayRepeat = kind !== "once" || !error.wasSent;
         if (!mayRepeat || performance.now() - failedAt + PAUSE_MS > retryForMs) throw this.#given(error, kind);
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.7 + Math.random() * 0.6)));
+        await Bun.sleep(PAUSE_MS * (0.7 + Math.random() * 0.6));
       }
     }
   }

@@ -72,12 +72,12 @@ export async function bind(context: Context): Promise<void> {
     return { uuid, guid: readiness?.guid ?? "", readiness };
   };
   // A host that was created a moment ago is being read.
-  let { uuid, guid, readiness } = await look();
-  const end = performance.now() + READ_MS_MAX;
-  while ((uuid === "" || guid === "") && performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, READ_POLL_MS));
-    ({ uuid, guid, readiness } = await look());
+  let found = await look();
+  for (const end = performance.now() + READ_MS_MAX; found.uuid === "" || found.guid === ""; found = await look()) {
+    if (performance.now() > end) break;
+    await Bun.sleep(READ_POLL_MS);
   }
+  const { uuid, guid, readiness } = found;
   terminal.out(`machine (libvirt)  ${uuid === "" ? "not read yet" : dashed(uuid)}\n`);
   terminal.out(
     `BMC                ${guid === "" ? `not read yet${readiness === undefined || readiness.reason === "" ? "" : `: ${readiness.reason}`}` : dashed(guid)}\n`,

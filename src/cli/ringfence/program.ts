@@ -33,7 +33,7 @@ async function watch({ rpc, terminal, options }: Context): Promise<void> {
     if (view instanceof CommandFailure) terminal.out(`${view.message}\n`);
     else printStatus(terminal, view);
     if (looked === Number(count)) return;
-    await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
+    await Bun.sleep(WATCH_INTERVAL_MS);
   }
 }
 

@@ -92,7 +92,7 @@ async function waitFor(rpc: Rpc, generation: number): Promise<void> {
       throw new CommandFailure(
         `Generation ${generation} has begun, but the box does not lead yet: /var/log/one/ringfence.log says why`,
       );
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    await Bun.sleep(LOOK_EVERY_MS);
   }
 }
 

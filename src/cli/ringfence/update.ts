@@ -96,7 +96,7 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
       state = answer(await rpc.transfer("ringfence.update.piece", id, at, piece));
       if (state.kind === "failed") throw new CommandFailure(state.why);
       // The one before is not written yet: the slot's disk is slower than the way to it.
-      if (state.bytes === at) await sleep(PIECE_PAUSE_MS);
+      if (state.bytes === at) await Bun.sleep(PIECE_PAUSE_MS);
       at = state.bytes;
     }
   } finally {
@@ -104,7 +104,7 @@ async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promi
   }
   state = answer(await rpc.transfer("ringfence.update.end", id));
   while (state.kind === "installing") {
-    await sleep(POLL_MS / 2);
+    await Bun.sleep(POLL_MS / 2);
     state = answer(await rpc.transfer("ringfence.update.state", id));
   }
   if (state.kind !== "installed") throw new CommandFailure(state.why);
@@ -166,7 +166,7 @@ async function mayBegin({ name, rpc }: Box): Promise<void> {
 /** Until every box is heard and caught up: one more may be taken away then. */
 async function untilWhole(rpc: Rpc, boxes: readonly Box[], when: string): Promise<void> {
   let why = "";
-  for (const end = performance.now() + WHOLE_MS_MAX; performance.now() < end; await sleep(POLL_MS)) {
+  for (const end = performance.now() + WHOLE_MS_MAX; performance.now() < end; await Bun.sleep(POLL_MS)) {
     why = await obstacle(rpc, boxes).catch((error: unknown) => {
       if (error instanceof CommandFailure) return error.message;
       throw error;
@@ -198,7 +198,7 @@ async function giveLeadershipUp({ name, rpc }: Box, out: (text: string) => void)
 /** Until the box runs the new version and has marked it good. Throws CommandFailure when it went back, or never came. */
 async function untilProven({ name, rpc, endpoint }: Box, { version, build }: Bundle): Promise<void> {
   let last = "it was not heard again";
-  for (const end = performance.now() + TRIAL_MS_MAX; performance.now() < end; await sleep(POLL_MS)) {
+  for (const end = performance.now() + TRIAL_MS_MAX; performance.now() < end; await Bun.sleep(POLL_MS)) {
     const text = await rpc.probe(endpoint, PROBE_MS, "ringfence.slot.status");
     if (text === undefined) continue;
     const { running, slots, missing, update } = readAnswer<SlotStatus>(text, "slots");
@@ -219,8 +219,4 @@ async function statusOf(rpc: Rpc): Promise<BoxStatus> {
 
 async function slotsOf(rpc: Rpc): Promise<SlotStatus> {
   return readAnswer<SlotStatus>(await rpc.read("ringfence.slot.status"), "slots");
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -76,7 +76,12 @@ export class RackClient {
   }
 
   /** `valueBytes`: that long is the description of each template; `pauseMs`: a writer rests so long before each. */
-  async startWriting(writers: number, prefix: string, url = VIP_URL, valueBytes = 0, pauseMs = 0): Promise<void> {
+  async startWriting(
+    writers: number,
+    prefix: string,
+    options: { url?: string; valueBytes?: number; pauseMs?: number } = {},
+  ): Promise<void> {
+    const { url = VIP_URL, valueBytes = 0, pauseMs = 0 } = options;
     await this.#order({ kind: "write", url, session: this.session, writers, prefix, valueBytes, pauseMs });
   }
 

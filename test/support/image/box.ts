@@ -1,4 +1,5 @@
 /** A box from an image as a person has it: a cluster of its own, and a console password that is known. */
+import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { architectureNamed } from "../../../appliance/architecture.ts";
 import { releaseOf } from "../../../appliance/disk.ts";
@@ -58,6 +59,14 @@ export async function run(
   });
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, text: `${out}${err}` };
+}
+
+/** A write through the front-end; what the command said. */
+export async function makeTemplate(box: Machine, name: string): Promise<string> {
+  // Beside what is the box's own here, and removed with it.
+  const file = `${box.authFile}.template`;
+  writeFileSync(file, `NAME = "${name}"\nCPU = 1\nMEMORY = 64\n`);
+  return (await run(box, "onetemplate", "create", file)).text;
 }
 
 /** Waits until `ringfence slot status` says so. */

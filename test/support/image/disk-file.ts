@@ -49,12 +49,12 @@ function directoriesOf(path: string): readonly string[] {
 
 /** Overwrites `length` bytes of a slot from `from` on, as a failing disk would. */
 export function damageSlot(disk: string, slot: Slot, from: number, length: number): void {
-  overwrite(disk, partitionOffset(slot === "A" ? "ringfence-a" : "ringfence-b") + from, length);
+  overwrite(disk, partitionOffset(partitionOf(slot)) + from, length);
 }
 
 /** A slot as `image` has it: what could not be read can be read again. */
 export function mendSlot(image: string, disk: string, slot: Slot): void {
-  const name = slot === "A" ? "ringfence-a" : "ringfence-b";
+  const name = partitionOf(slot);
   const [from, to] = [openSync(image, "r"), openSync(disk, "r+")];
   try {
     const bytes = Buffer.alloc(partitionSize(name));
@@ -78,4 +78,8 @@ function overwrite(disk: string, at: number, length: number): void {
   } finally {
     closeSync(file);
   }
+}
+
+function partitionOf(slot: Slot): PartitionName {
+  return slot === "A" ? "ringfence-a" : "ringfence-b";
 }

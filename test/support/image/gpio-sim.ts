@@ -6,11 +6,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { command } from "../../../appliance/command.ts";
+import { AS_ROOT } from "../../../appliance/packages.ts";
 import { partitionOffset } from "../../../appliance/partitions.ts";
 
 const PACKAGES = resolve(import.meta.dir, "../../../out/packages");
-/** apt's own user cannot write to a checkout. */
-const AS_ROOT = ["-o", "APT::Sandbox::User=root"];
 const SOURCES = ["drivers/gpio/gpio-sim.c", "drivers/gpio/gpiolib.h", "kernel/irq/irq_sim.c"] as const;
 /** The kernel keeps `irq_to_desc` for itself; this one, which it exports, looks the interrupt up by itself. */
 const PRIVATE_CALL = "handle_simple_irq(irq_to_desc(irqnum))";

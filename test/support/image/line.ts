@@ -2,7 +2,8 @@
 import { connect, type Socket } from "node:net";
 import { PATIENCE } from "../patience.ts";
 
-const TOLD_CHARACTERS = 4000;
+/** Of what a line said, in a failure. */
+export const TOLD_CHARACTERS = 4000;
 
 export class Line {
   readonly #socket: Socket;

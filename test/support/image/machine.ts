@@ -7,13 +7,12 @@ import { releaseOf } from "../../../appliance/disk.ts";
 import { type Disk, emulator, usbStick, userNetwork, type Watchdog } from "../../../appliance/emulator.ts";
 import { PATIENCE } from "../patience.ts";
 import { copyDisk, putFiles, wipe } from "./disk-file.ts";
-import { expectText } from "./line.ts";
+import { expectText, TOLD_CHARACTERS } from "./line.ts";
 import { type MachineEvent, Monitor } from "./monitor.ts";
 
 /** From power-on to a box that is healthy, on a quiet machine without hardware virtualisation. */
 export const BOOT_MS = 90_000;
 const CONNECT_MS = 10_000;
-const TOLD_CHARACTERS = 4000;
 
 export interface MachineOptions {
   readonly disk?: Disk;
@@ -108,7 +107,7 @@ export class Machine {
       if (found !== undefined) return found;
       if (performance.now() > end)
         throw new Error(
-          `Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${name}; the line said:\n${this.#last(0)}`,
+          `Waited ${(withinMs * PATIENCE) / 1000} s in vain for ${name}; the line said:\n${this.text.slice(-TOLD_CHARACTERS)}`,
         );
       await Bun.sleep(50);
     }
@@ -178,10 +177,6 @@ export class Machine {
     const from = this.text.length;
     this.type(`${line}\r`);
     return this.expect(answer, withinMs, from);
-  }
-
-  #last(from: number): string {
-    return this.text.slice(from).slice(-TOLD_CHARACTERS);
   }
 
   async remove(): Promise<void> {

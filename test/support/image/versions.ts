@@ -9,6 +9,7 @@ import { readSigningKey } from "../../../appliance/keys.ts";
 import { partitionOffset } from "../../../appliance/partitions.ts";
 import { type Description, packRoot, sealSlot, writeBundle } from "../../../appliance/slot.ts";
 import type { Release } from "../../../src/box/release.ts";
+import { openVerifier } from "../../../src/box/signature.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../../..");
 
@@ -20,7 +21,7 @@ export class Versions {
 
   constructor(image: string) {
     this.#image = image;
-    this.release = releaseOf(image);
+    this.release = releaseOf(image, openVerifier(readSigningKey(REPOSITORY, undefined).publicPem));
   }
 
   /** The image's own content under another version. */

@@ -19,8 +19,8 @@ import { down, up, waitReady } from "./up.ts";
 const usage = `rack: three boxes, their hypervisors and their switches on this machine
 
   rack up [--boxes 3] [--hosts 2] [--tier fast|linux] [--profile default|fast]
-          [--oned-conf FILE] [--bare] [--image FILE] [--emulated 3]   --bare: boxes run nothing; --image: the last so
-                                            many boxes are machines in an emulator
+          [--oned-conf FILE] [--bare] [--image FILE [--emulated N]]   --bare: boxes run nothing; --image: they are
+                                            machines in an emulator, with N the last N of them
   rack status [--json]
   rack down [--cache]                       removes all; with --cache the built guest kernel too
   rack power on|off|cycle NODE [--plug]     hosts: by their BMC, unless --plug

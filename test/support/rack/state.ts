@@ -20,7 +20,7 @@ export interface RackSize {
   readonly bare: boolean;
   /** The appliance's image: boxes are emulated machines that start from it. Empty: they run the checkout's sources. */
   readonly image: string;
-  /** With an image: so many boxes, the last ones, are such machines. Each takes half a processor when it idles. */
+  /** With an image: so many boxes, the last ones, are such machines; all unless given. Each takes half a processor when it idles. */
   readonly emulated: number;
 }
 

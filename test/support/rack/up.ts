@@ -38,7 +38,7 @@ const sizeDefault: RackSize = {
   profile: "default",
   bare: false,
   image: "",
-  emulated: 3,
+  emulated: BOXES_MAX,
 };
 
 /** Builds the rack, or what is missing of it, and waits until its hosts answer. Nodes that were switched off stay off. */
