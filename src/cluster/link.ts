@@ -18,8 +18,9 @@ export interface LinkOwner {
 const REDIAL_MS = 100;
 /** A box that is refused (it was removed, or is a copy) asks ever more rarely: each try is a handshake for both sides. */
 const REDIAL_REFUSED_MAX_MS = 3200;
-const PING_MS = 300;
-/** A peer that answers no ping for so long is dialled anew: TCP's own retries back off for minutes. */
+/** How often a link asks whether it is answered: that of control always, others while something waits for an answer. */
+export const PING_MS = 500;
+/** A connection on which nothing is answered for so long is dialled anew: TCP's own retries back off for minutes. */
 const SILENCE_MS = 1500;
 /** Beyond this, frames for a slow peer are dropped; Raft sends again. */
 const BUFFER_BYTES_MAX: Record<Channel, number> = {
@@ -35,7 +36,8 @@ export class Link {
   #isUp = false;
   #isStopped = false;
   #outgoing: Buffer[] = [];
-  #answeredAt = 0;
+  /** Since when nothing has answered what was sent; undefined while nothing waits for an answer. */
+  #unansweredSince: number | undefined;
   #refusals = 0;
   #redial: ReturnType<typeof setTimeout> | undefined;
   readonly #ping: ReturnType<typeof setInterval>;
@@ -65,6 +67,7 @@ export class Link {
     if (this.#outgoing.length === 0) return;
     const frames = this.#outgoing;
     this.#outgoing = [];
+    this.#unansweredSince ??= performance.now();
     this.#socket?.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
   }
 
@@ -113,7 +116,7 @@ export class Link {
     socket.on("data", (chunk: Buffer) => {
       try {
         reader.push(chunk, (type, payload) => {
-          this.#answeredAt = performance.now();
+          this.#unansweredSince = undefined;
           if (type === frameType.accept) {
             clearTimeout(timer);
             this.#isUp = true;
@@ -143,6 +146,7 @@ export class Link {
     const socket = this.#socket;
     this.#socket = undefined;
     this.#isUp = false;
+    this.#unansweredSince = undefined;
     this.#outgoing = [];
     socket?.destroy();
     // What was lost of a snapshot its sender notices, and it says nothing about the entries.
@@ -155,10 +159,14 @@ export class Link {
 
   #checkLife(): void {
     if (!this.#isUp) return;
-    if (performance.now() - this.#answeredAt > SILENCE_MS) {
+    const now = performance.now();
+    if (this.#unansweredSince !== undefined && now - this.#unansweredSince > SILENCE_MS) {
       this.#lose();
       return;
     }
+    // Control tells the peer that this box lives. What carried nothing since its last answer needs no proof.
+    if (this.#channel !== "control" && this.#unansweredSince === undefined) return;
+    this.#unansweredSince ??= now;
     this.#socket?.write(encodeFrame(frameType.ping, Buffer.alloc(0)));
   }
 }

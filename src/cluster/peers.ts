@@ -15,7 +15,7 @@ import {
   protocolObstacle,
 } from "./hello.ts";
 import type { ClusterId, Identity } from "./identity.ts";
-import { Link } from "./link.ts";
+import { Link, PING_MS } from "./link.ts";
 import { encodeRefusal, orderOf, type Refusal, type StandDownOrder } from "./refusal.ts";
 
 export interface PeersEvents {
@@ -52,7 +52,7 @@ interface Life {
 }
 
 /** A box that was heard within this lives: three pings. A second one with its identity is a copy, not its next life. */
-const ALIVE_MS = 1000;
+const ALIVE_MS = 3 * PING_MS;
 /** Connections that have not said who they are, or ask to join. Members have two each; the rest is anybody. */
 const STRANGERS_MAX = 32;
 /** We can speak for so long to a box that was removed, ms: what it asked for before is answered, and it hears of it. */

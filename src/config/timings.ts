@@ -143,6 +143,28 @@ export function tickMs(timings: Pick<RaftTimings, "promiseMs">): number {
   return timings.promiseMs < SLOW_FROM_MS ? TICK_MS.default : TICK_MS.slow;
 }
 
+/** vip.md section 2, as shares of E beyond the profiles: who chose slow timings chose to wait for all of them. */
+const API_FRESH_MS = { fast: 300, least: 1000 };
+const API_DEAD_LEAST_MS = 2000;
+/** How often the API is asked within its freshness. */
+const API_PROBES = 4;
+
+/** When a box counts as one whose API answers, ms. */
+export interface ApiLimits {
+  /** The API is asked this often. */
+  readonly apiProbeMs: number;
+  /** A token is activated only if the API answered within this. */
+  readonly apiFreshMs: number;
+  /** A leader whose API was silent for this asks for a transfer. */
+  readonly apiDeadMs: number;
+}
+
+/** The profiles' limits; with an E of more than a second, as long as E, and twice as long. */
+export function apiLimits(timings: Pick<RaftTimings, "promiseMs">): ApiLimits {
+  const apiFreshMs = isFast(timings) ? API_FRESH_MS.fast : Math.max(API_FRESH_MS.least, timings.promiseMs);
+  return { apiProbeMs: apiFreshMs / API_PROBES, apiFreshMs, apiDeadMs: Math.max(API_DEAD_LEAST_MS, 2 * apiFreshMs) };
+}
+
 /** What of the timings is the cluster's: all but what a call of one box may take. */
 export type ClusterTimings = Omit<RaftTimings, "callTimeoutMs">;
 

@@ -11,7 +11,7 @@ import type { JoinRequest } from "../cluster/hello.ts";
 import { Peers } from "../cluster/peers.ts";
 import { Pump } from "../cluster/pump.ts";
 import type { StandDownOrder } from "../cluster/refusal.ts";
-import { isFast, tickMs } from "../config/timings.ts";
+import { apiLimits, tickMs } from "../config/timings.ts";
 import { createSteeringReader } from "../linux/adjtimex.ts";
 import { createClock } from "../linux/clock.ts";
 import { setThreadPriority } from "../linux/process.ts";
@@ -29,8 +29,6 @@ import { aloneMembership, startMembership } from "./start-membership.ts";
 
 declare const self: Worker & { onmessage: ((event: MessageEvent<ToCore>) => void) | null };
 
-/** How often the API is asked whether it answers, ms: several times within the freshness that the VIP demands. */
-const API_PROBE_MS = { default: 250, fast: 75 };
 /** How long a stop waits for a successor, ms: it catches up and is elected in some tens of ms, or it is not well. */
 const HAND_OVER_MS = 500;
 
@@ -183,7 +181,7 @@ async function start(config: CoreConfig): Promise<void> {
   const hardState = recovered.hardState ?? INITIAL_HARD_STATE;
   let offered = "";
   const gate = createGate(config.vip, {
-    isFast: isFast(config.timings),
+    apiLimits: apiLimits(config.timings),
     transferLeadership: (why) => {
       const obstacle = pump?.transfer();
       const text =
@@ -281,7 +279,6 @@ async function start(config: CoreConfig): Promise<void> {
   let ticker: ReturnType<typeof setInterval> | undefined;
   let prober: ReturnType<typeof setInterval> | undefined;
   const keepPace = (timings: Timings): void => {
-    const profile = isFast(timings) ? "fast" : "default";
     clearInterval(ticker);
     clearInterval(prober);
     ticker = setInterval(() => {
@@ -297,13 +294,13 @@ async function start(config: CoreConfig): Promise<void> {
         gate.apiAnswered();
         answeredWith = asked;
       }, fatal);
-    }, API_PROBE_MS[profile]);
+    }, apiLimits(timings).apiProbeMs);
   };
   keepPace(config.timings);
   setTimings = (timings) => {
     if (isLeaving) return;
     keepPace(timings);
-    gate.setFast(isFast(timings));
+    gate.setApiLimits(apiLimits(timings));
     running.setTimings(timings);
   };
   let isLeaving = false;

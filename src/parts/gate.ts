@@ -1,5 +1,6 @@
 import { errorChain } from "../base/error.ts";
 import type { LeaseGate } from "../cluster/ports.ts";
+import type { ApiLimits } from "../config/timings.ts";
 import { arpAnnouncement, arpProbe, decodeArp } from "../linux/arp.ts";
 import { openArrivals } from "../linux/arrivals.ts";
 import { createClock } from "../linux/clock.ts";
@@ -16,21 +17,17 @@ import type { VipConfig } from "./core-messages.ts";
 
 /** vip.md: after the burst, an announcement every 1–2 s. */
 const ANNOUNCE_INTERVAL_MS = 1500;
-/** vip.md section 2: the API must have answered within this before a token is activated. */
-const API_FRESH_MS = { default: 1000, fast: 300 };
-const API_DEAD_MS = 2000;
 
 export interface Gate extends LeaseGate {
   apiAnswered(): void;
   status(): HolderStatus;
   /** The timings in force have changed. */
-  setFast(isFast: boolean): void;
+  setApiLimits(limits: ApiLimits): void;
   stop(): void;
 }
 
 export interface GateOptions {
-  /** The timings in force are the fast profile's, or near it. */
-  readonly isFast: boolean;
+  readonly apiLimits: ApiLimits;
   transferLeadership(why: string): void;
   log(text: string): void;
 }
@@ -43,19 +40,17 @@ export function createGate(config: VipConfig, options: GateOptions): Gate {
     // The gate is shut for them all the same; a readiness check that is given one of them by chance only fails once.
     options.log(errorChain(error));
   }
-  const apiFreshMs = (isFast: boolean): number => (isFast ? API_FRESH_MS.fast : API_FRESH_MS.default);
-  const holder = createHolder(
+  return createHolder(
     {
       vips: config.vips,
       powerInterfaces: config.powerInterfaces,
       conflict: config.conflict,
       announceIntervalMs: ANNOUNCE_INTERVAL_MS,
-      apiFreshMs: apiFreshMs(options.isFast),
-      apiDeadMs: API_DEAD_MS,
+      apiFreshMs: options.apiLimits.apiFreshMs,
+      apiDeadMs: options.apiLimits.apiDeadMs,
     },
     linuxPorts((code, text) => options.log(`${code}: ${text}`), options.transferLeadership),
   );
-  return { ...holder, setFast: (isFast) => holder.setApiFresh(apiFreshMs(isFast)) };
 }
 
 /** The holder's ports on the kernel of this process's network namespace. */

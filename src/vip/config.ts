@@ -17,8 +17,8 @@ export interface HolderConfig {
   readonly conflict: "release" | "defend";
   /** Between announcements after the burst: 1000–2000. */
   readonly announceIntervalMs: number;
-  /** A token is activated only if the API answered within this: 1000, fast profile 300. {@link Holder.setApiFresh}. */
+  /** A token is activated only if the API answered within this: 1000, fast profile 300; E when that is longer. */
   readonly apiFreshMs: number;
-  /** A leader whose API was silent for this asks for a transfer: 2000. */
+  /** A leader whose API was silent for this asks for a transfer: 2000, or twice {@link apiFreshMs}. */
   readonly apiDeadMs: number;
 }

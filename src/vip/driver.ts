@@ -59,8 +59,8 @@ export interface Holder {
   /** At most every 10 ms (fast profile 2): announcements, conflicts, links, table. */
   tick(): void;
   status(): HolderStatus;
-  /** The cluster's timings have changed: how fresh the API's answer must be, ms. */
-  setApiFresh(apiFreshMs: number): void;
+  /** The cluster's timings have changed: {@link HolderConfig.apiFreshMs}, {@link HolderConfig.apiDeadMs}. */
+  setApiLimits(limits: Pick<HolderConfig, "apiFreshMs" | "apiDeadMs">): void;
   /** Releases and closes the sockets. The tables stay: a gate without tokens lets nothing pass. */
   stop(): void;
 }
@@ -308,8 +308,8 @@ export function createHolder(config: HolderConfig, ports: HolderPorts): Holder {
         incidents: { ...state.incidents, refusedAnnouncements },
       };
     },
-    setApiFresh: (apiFreshMs) => {
-      settings = { ...settings, apiFreshMs };
+    setApiLimits: ({ apiFreshMs, apiDeadMs }) => {
+      settings = { ...settings, apiFreshMs, apiDeadMs };
     },
     stop: () => {
       if (isStopped) return;

@@ -2,7 +2,7 @@ import type { Prng } from "../../src/base/prng.ts";
 import { frameType } from "../../src/cluster/frame.ts";
 import type { LeaseGate, PumpPeers, RoleNews } from "../../src/cluster/ports.ts";
 import { Pump } from "../../src/cluster/pump.ts";
-import { isFast } from "../../src/config/timings.ts";
+import { apiLimits } from "../../src/config/timings.ts";
 import { arpAnnouncement, arpProbe, decodeArp } from "../../src/linux/arp.ts";
 import { decodeMessage } from "../../src/raft/codec.ts";
 import type { CoreMutant } from "../../src/raft/mutants.ts";
@@ -99,8 +99,8 @@ export class CoreProcess {
       powerInterfaces: [VIP.interface],
       conflict: "release",
       announceIntervalMs: 1500,
-      apiFreshMs: isFast(timings) ? 300 : 1000,
-      apiDeadMs: 2000,
+      apiFreshMs: apiLimits(timings).apiFreshMs,
+      apiDeadMs: apiLimits(timings).apiDeadMs,
     };
     this.holder = createHolder(config, this.#holderPorts());
     this.pump = new Pump(
@@ -158,7 +158,7 @@ export class CoreProcess {
 
   /** As core-thread.ts does it. */
   setTimings(timings: Timings): void {
-    this.holder.setApiFresh(isFast(timings) ? 300 : 1000);
+    this.holder.setApiLimits(apiLimits(timings));
     this.pump.setTimings(timings);
   }
 
@@ -287,7 +287,7 @@ export class CoreProcess {
 
   #probeApi(): void {
     const { world } = this.#parts;
-    const everyMs = isFast(this.#box.timings) ? 75 : 250;
+    const everyMs = apiLimits(this.#box.timings).apiProbeMs;
     let waitMs = everyMs * (0.9 + this.#random.fraction() * 0.2);
     if (world.storm && world.faults.apiHangs && this.#random.chance(0.02)) {
       waitMs += this.#random.fraction() * 5000;

@@ -1,4 +1,5 @@
 // Two and three boxes on loopback with real TLS: who may speak, who is cut, and what a restart does.
+import net from "node:net";
 import tls from "node:tls";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -75,6 +76,34 @@ function say(from: Box, to: Box, text: string): boolean {
   const isSent = from.peers.send(to.identity.raftId, "bulk", frameType.raft, Buffer.from(text));
   from.peers.flush();
   return isSent;
+}
+
+/** A wire to `port` on which the connections of now can be made to lead nowhere, as behind a switch that lost its power. */
+async function silentWire(port: number) {
+  const pairs: { readonly from: net.Socket; readonly to: net.Socket; bytes: number; isSilent: boolean }[] = [];
+  const server = net.createServer((from) => {
+    const pair = { from, to: net.connect(port, "127.0.0.1"), bytes: 0, isSilent: false };
+    pairs.push(pair);
+    const pass = (to: net.Socket) => (chunk: Buffer) => {
+      if (pair.isSilent) return;
+      pair.bytes += chunk.length;
+      to.write(chunk);
+    };
+    from.on("data", pass(pair.to)).on("error", () => undefined);
+    pair.to.on("data", pass(from)).on("error", () => undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(nextPort++, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    bytes: () => pairs.map((pair) => pair.bytes),
+    silence: () => {
+      for (const pair of pairs) pair.isSilent = true;
+    },
+    stop: () => {
+      for (const { from, to } of pairs) for (const socket of [from, to]) socket.destroy();
+      server.close();
+    },
+  };
 }
 
 test("members hear each other on both channels, in order", async () => {
@@ -189,6 +218,30 @@ test("a copy of a living box is refused, whoever it speaks to, and the living on
   await until("the copy is taken for b's next life once b is gone", () => copy.peers.reachable().length === 1);
   a.peers.stop();
   copy.peers.stop();
+});
+
+test("an idle connection for entries carries nothing; one that leads nowhere is dialled anew once it is used", async () => {
+  const [a, b] = [await box(), await box()];
+  const wire = await silentWire(b.port);
+  a.peers.setMembers([member(a), { ...member(b), address: `127.0.0.1:${wire.port}` }], 1, true);
+  b.peers.setMembers([member(a), member(b)], 1, true);
+  await until("a can speak", () => a.peers.reachable().length === 1);
+  await Bun.sleep(300);
+  const before = wire.bytes();
+  await Bun.sleep(1300);
+  const idle = wire.bytes().map((count, i) => count - (before[i] ?? 0));
+  assert.ok((idle[0] ?? 0) > 0, "control tells that the box lives");
+  assert.is(idle[1], 0);
+
+  wire.silence();
+  const startedAt = performance.now();
+  await until("what is said arrives again", () => {
+    say(a, b, "again");
+    return b.heard.length > 0;
+  });
+  assert.ok(performance.now() - startedAt > 1000, "it was not heard on the connection that leads nowhere");
+  for (const each of [a, b]) each.peers.stop();
+  wire.stop();
 });
 
 test("a box that was removed is not listened to any more", async () => {

@@ -6,6 +6,7 @@ import { LEASE_MARGIN_MS as LEASE_MARGIN, CLOCK_RATE_ERROR as LEASE_RATE } from 
 import { type Config, type FileProblem, readConfig } from "../../../src/config/config.ts";
 import { parseSettings } from "../../../src/config/syntax.ts";
 import {
+  apiLimits,
   CLOCK_RATE_ERROR,
   expectedGap,
   LEASE_MARGIN_MS,
@@ -120,6 +121,13 @@ test("OpenNebula's own Raft numbers are accepted and proven", () => {
   assert.is(config.cluster.timings.heartbeatMs, 500);
   assert.is(config.cluster.timings.promiseMs, 4950);
   assert.ok(timingProof(config.cluster.timings).every((fact) => fact.holds));
+});
+
+test("the API is asked within the profiles' limits, and as patiently as slow timings are", () => {
+  const limits = (promiseMs: number) => Object.values(apiLimits({ promiseMs }));
+  assert.equal(limits(150), [75, 300, 2000]);
+  assert.equal(limits(600), [250, 1000, 2000]);
+  assert.equal(limits(4950), [1237.5, 4950, 9900]);
 });
 
 test("timings that break an inequality are refused with that inequality", () => {
