@@ -132,15 +132,15 @@ export function isFast({ promiseMs }: Pick<RaftTimings, "promiseMs">): boolean {
   return promiseMs < FAST_BELOW_MS;
 }
 
-/** consensus.md asks for at most 10 ms, and 2 for the fast profile; the default's gap has none to give away. */
-const TICK_MS = { fast: 2, default: 5, slow: 10 };
-/** From twice the default's E on, 5 ms are nothing, and half the ticks are half of what an idle box does. */
-const SLOW_FROM_MS = 1200;
+/** The default's gap has nothing to give away; with slower timings fewer ticks are less of what an idle box does. */
+const TICK_MS = { fast: 2, least: 5, most: 20 };
+/** Ticks in E, as the default profile has them. */
+const TICKS_IN_E = 120;
 
 /** How often raft, lease and VIP look at the clock, ms: below E/2 by far, so that a late tick is seen as a pause. */
 export function tickMs(timings: Pick<RaftTimings, "promiseMs">): number {
   if (isFast(timings)) return TICK_MS.fast;
-  return timings.promiseMs < SLOW_FROM_MS ? TICK_MS.default : TICK_MS.slow;
+  return Math.min(TICK_MS.most, Math.max(TICK_MS.least, Math.floor(timings.promiseMs / TICKS_IN_E)));
 }
 
 /** vip.md section 2, as shares of E beyond the profiles: who chose slow timings chose to wait for all of them. */

@@ -56,7 +56,7 @@ export interface Holder {
   release(): void;
   /** A real call over the API's listening socket was answered: on every box, leader or not, at least every 200 ms. */
   apiAnswered(): void;
-  /** At most every 10 ms (fast profile 2): announcements, conflicts, links, table. */
+  /** At most every 20 ms (fast profile 2, default 5): announcements, conflicts, links, table. */
   tick(): void;
   status(): HolderStatus;
   /** The cluster's timings have changed: {@link HolderConfig.apiFreshMs}, {@link HolderConfig.apiDeadMs}. */

@@ -10,6 +10,7 @@ import {
   CLOCK_RATE_ERROR,
   expectedGap,
   LEASE_MARGIN_MS,
+  tickMs,
   timingProof,
   timingsFromText,
   timingsText,
@@ -128,6 +129,13 @@ test("the API is asked within the profiles' limits, and as patiently as slow tim
   assert.equal(limits(150), [75, 300, 2000]);
   assert.equal(limits(600), [250, 1000, 2000]);
   assert.equal(limits(4950), [1237.5, 4950, 9900]);
+});
+
+test("there are as many ticks in a slow E as in the default's, within what ARP bears", () => {
+  assert.equal(
+    [150, 300, 600, 1200, 2450, 4950].map((promiseMs) => tickMs({ promiseMs })),
+    [2, 2, 5, 10, 20, 20],
+  );
 });
 
 test("timings that break an inequality are refused with that inequality", () => {
