@@ -22,6 +22,7 @@ import { LeaderParts } from "./parts/leader.ts";
 import { loadConfig } from "./parts/load-config.ts";
 import { openLogFile } from "./parts/log-file.ts";
 import { readCredentials } from "./parts/one-auth.ts";
+import { createOwnSession } from "./parts/own-status.ts";
 import { paths } from "./parts/paths.ts";
 import { recoveryMethods } from "./parts/recovery-methods.ts";
 import { roleLine } from "./parts/role-line.ts";
@@ -138,7 +139,7 @@ async function main(): Promise<void> {
   const agreement = new Agreement({ cluster, log, now: () => performance.now() });
   const api = new Api({
     ...{ config, cluster, seal, log },
-    samples: createSamples(() => hosts),
+    ...{ samples: createSamples(() => hosts), ownSession: createOwnSession() },
     methods: [
       ...ringfenceMethods({ cluster, config, fencing, agreement, hosts: () => hosts }),
       ...recoveryMethods({ cluster, end: (why) => end(why, "") }),

@@ -17,6 +17,8 @@ export interface Identity {
 /** Sessions that are remembered between changes of users, rules and zone. */
 const REMEMBERED_MAX = 1024;
 
+/** The first user. */
+const ONEADMIN = 0;
 /** Group of the administrators. */
 const ONEADMIN_GROUP = 0;
 
@@ -37,13 +39,15 @@ interface UserRow {
 }
 
 /**
- * Checks sessions: `user:secret`, split at the first colon; the secret is the password or a login token. A good session
+ * Checks sessions: `user:secret`, split at the first colon; the secret is the password, a login token, or of oneadmin this
+ * box's own. A good session
  * is remembered by its hash until an entry changes any user, group, rule or the zone, so that a busy client costs one
  * hash a call.
  */
 export class Authenticator {
   readonly #ports: ApiPorts;
   readonly #gate: ReadGate;
+  readonly #ownHash: string;
   readonly #remembered = new Map<string, Identity>();
   /** Counts the changes: what was read before one is not remembered after it. */
   #generation = 0;
@@ -52,6 +56,7 @@ export class Authenticator {
   constructor(ports: ApiPorts, gate: ReadGate) {
     this.#ports = ports;
     this.#gate = gate;
+    this.#ownHash = sha256(ports.ownSession);
     this.#stop = ports.onApplied((tags) => {
       if (!tags.some((tag) => /^(?:user|acl|group|zone)/.test(tag))) return;
       this.#generation++;
@@ -83,7 +88,8 @@ export class Authenticator {
     const hash = sha256(session.slice(colon + 1));
     const [row] = await this.#query<UserRow>(USER_SQL, [session.slice(0, colon)]);
     if (row === undefined || row.enabled !== 1) return undefined;
-    const expires = await this.#secretExpiry(row, hash);
+    const isOwn = row.id === ONEADMIN && isSame(sha256(session), this.#ownHash);
+    const expires = isOwn ? -1 : await this.#secretExpiry(row, hash);
     if (expires === undefined) return undefined;
     const { id: uid, name, gid, gname } = row;
     const isAdmin = gid === ONEADMIN_GROUP;

@@ -40,6 +40,8 @@ export interface ApiPorts {
   raftNumbers(): Promise<RaftNumbers>;
   readonly membership: Membership;
   readonly samples: Samples;
+  /** A session of oneadmin beside those that its password and tokens make: what this box's own programs ask with. */
+  readonly ownSession: string;
   /** Encrypts a secret with the cluster's key; another result each time. */
   seal(text: string): string;
   /** Wall time, ms; for people only. */

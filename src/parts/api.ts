@@ -20,6 +20,8 @@ export interface ApiOptions {
   readonly cluster: Cluster;
   readonly seal: Seal;
   readonly samples: Samples;
+  /** Taken for oneadmin's by this box alone (own-status.ts). */
+  readonly ownSession: string;
   /** Methods of ours beside OpenNebula's and fencing's. */
   readonly methods: readonly Method[];
   log(text: string): void;
@@ -59,6 +61,7 @@ export class Api {
         joinToken: (serverId) => cluster.joinHost.createToken(serverId),
       },
       samples: options.samples,
+      ownSession: options.ownSession,
       seal: options.seal.seal,
       wallMs: () => Date.now(),
       monotonicMs: () => performance.now(),

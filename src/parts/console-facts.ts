@@ -6,7 +6,6 @@ import { whyWaiting } from "../cli/ringfence/join.ts";
 import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
 import { isImage, readBootReport, slotLine } from "./image.ts";
-import { readCredentials } from "./one-auth.ts";
 import { askThisBox, ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { readUpdateRecord } from "./slots.ts";
@@ -24,11 +23,10 @@ export interface Surroundings {
 /** Looks at this box, with or without its main process. Never throws; two seconds at most. */
 export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings): Promise<Facts> {
   const problems: string[] = [];
-  const session = tried(problems, () => readCredentials());
-  const [status, fencing] =
-    session === undefined
-      ? [undefined, undefined]
-      : await Promise.all([ownStatus(endpoint), askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint)]);
+  const [status, fencing] = await Promise.all([
+    ownStatus(endpoint),
+    askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint),
+  ]);
   const cluster = status === undefined ? undefined : clusterFacts(status);
   const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
   return {
@@ -41,7 +39,7 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
     missing: missingActions(),
     wrong: whatIsWrong({
       cluster,
-      silence: cluster === undefined ? lastWords(session === undefined) : "",
+      silence: cluster === undefined ? lastWords() : "",
       waits: cluster === undefined ? tried(problems, () => whyWaiting()) : undefined,
       isVipTableSound: status?.vip?.isTableSound ?? true,
       fencingDisarmed:
@@ -112,13 +110,12 @@ function vipText(vip: BoxStatus["vip"], leader: string): string {
 }
 
 /** What main said when it ended. */
-function lastWords(hasNoCredentials: boolean): string {
+function lastWords(): string {
   const own = tailOf(`${paths.log}/ringfence.log`).findLast((line) => / ends: /.test(line));
   const supervisor = tailOf(`${paths.log}/supervisor.log`).findLast((line) => /main|reset/.test(line));
   // Without the instant: a line of the screen is short, and logs has it.
   const words = (own ?? supervisor)?.replace(/^\S+Z (.* ends: |ends: )?/, "");
-  if (words !== undefined) return words;
-  return hasNoCredentials ? `there is no ${paths.oneAuth}` : "and its log says nothing";
+  return words ?? "and its log says nothing";
 }
 
 /** The last lines of a log; none when it cannot be read. */

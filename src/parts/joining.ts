@@ -12,7 +12,7 @@ import type { JoinAnswer } from "./admission.ts";
 import { type Contact, readContacts } from "./contacts.ts";
 import { BUILD, FEATURE_LEVEL } from "./feature-level.ts";
 import { isAccepted } from "./machine-binding.ts";
-import { writeCredentials } from "./one-auth.ts";
+import { replaceCredentials } from "./one-auth.ts";
 import { paths } from "./paths.ts";
 import { forgetRejoins, mayRejoin, type StandDown, setAside } from "./stand-down.ts";
 
@@ -53,7 +53,7 @@ export async function joinCluster(options: JoinerOptions): Promise<{ identity: I
     if (hasToken || mayRejoin(options.standDown)) {
       try {
         const answer = hasToken ? await askByToken(identity, options) : await askAgain(identity, options);
-        if (answer.oneAuth !== undefined) writeCredentials(answer.oneAuth);
+        if (answer.oneAuth !== undefined) replaceCredentials(answer.oneAuth);
         const joined = { ...identity, cluster: answer.cluster };
         // Only now: until a cluster takes this box, its former data may be the only copy.
         if (options.standDown !== undefined) {

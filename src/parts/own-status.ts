@@ -1,20 +1,35 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRpc } from "../cli/client/rpc.ts";
 import { type BoxStatus, readAnswer } from "../cli/ringfence/answers.ts";
 import { ownEndpoint } from "./console-ports.ts";
-import { readCredentials } from "./one-auth.ts";
+import { paths } from "./paths.ts";
 
 /** A main that takes longer is as good as silent to a person who waits for a screen, ms. */
 const ANSWER_WITHIN_MS = 1500;
 
-/** One question to this box's own front-end, by root's credentials; undefined: there is no answer, or none of use. */
+/**
+ * A session of oneadmin that this box's front-end takes for this run of main, in a file of root's: whoever changes
+ * oneadmin's password must not make a box blind to itself.
+ */
+export function createOwnSession(): string {
+  const session = `oneadmin:${randomBytes(24).toString("base64url")}`;
+  mkdirSync(paths.run, { recursive: true });
+  const aside = `${paths.ownSession}.new`;
+  writeFileSync(aside, session, { mode: 0o600 });
+  renameSync(aside, paths.ownSession);
+  return session;
+}
+
+/** One question to this box's own front-end, with its own session; undefined: there is no answer, or none of use. */
 export async function askThisBox<T extends object>(
   method: string,
   part: keyof T & string,
   endpoint: string = ownEndpoint(),
 ): Promise<T | undefined> {
   try {
-    const session = readCredentials();
-    if (session === undefined) return undefined;
+    if (!existsSync(paths.ownSession)) return undefined;
+    const session = readFileSync(paths.ownSession, "utf8");
     const rpc = createRpc({ endpoint: () => endpoint, session: () => session });
     const text = await rpc.probe(endpoint, ANSWER_WITHIN_MS, method);
     return text === undefined ? undefined : readAnswer<T>(text, part);

@@ -20,6 +20,8 @@ export const paths = {
   healthy: "/run/one/healthy",
   /** What a stick or the ESP brought in this boot and was not taken over: a mistake a line. */
   refusedProvisions: "/run/one/refused-provisions",
+  /** What the box's own programs ask its front-end with. */
+  ownSession: "/run/one/session",
   /** Shows that a caller of force-recover is root on this box. */
   forceRecover: "/run/one/force-recover",
   /** Written, synced and read back each ten seconds: the watchdog's word on the disk. */

@@ -14,6 +14,9 @@ import { ONE_METHODS } from "../../src/one/methods.ts";
 import { openState } from "../../src/store/state/state.ts";
 import type { State } from "../../src/store/state/types.ts";
 
+/** What the box asks itself with. */
+export const OWN_SESSION = "oneadmin:the box itself";
+
 export interface SoloOptions {
   /** Methods beside the front-end's own. */
   readonly methods?: readonly Method[];
@@ -198,6 +201,7 @@ export class SoloFrontEnd {
         joinToken: async (serverId) => ({ token: `rf1.token-of-${serverId}` }),
         ...membership,
       },
+      ownSession: OWN_SESSION,
       samples: samples ?? { host: () => "", vm: () => "" },
       seal: (text) => `sealed:${randomBytes(4).toString("hex")}:${Buffer.from(text).toString("base64")}`,
       wallMs: () => Date.now() + this.wallOffsetMs,

@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { SoloFrontEnd } from "../../support/solo-front-end.ts";
+import { OWN_SESSION, SoloFrontEnd } from "../../support/solo-front-end.ts";
 
 let box: SoloFrontEnd;
 test.before.each(async () => {
@@ -45,6 +45,13 @@ test("a changed password counts at once, for a session that was good before too"
   assert.ok(await login("oneadmin:fresh"));
   const faulty = await box.callAs("oneadmin:fresh", "one.user.passwd", 0, "");
   assert.is(faulty.code, 2048);
+});
+
+test("the box's own session is oneadmin's whatever its password is, and nobody else's", async () => {
+  assert.is(await box.value("one.user.passwd", 0, "fresh"), "0");
+  assert.ok(await login(OWN_SESSION));
+  assert.ok((await box.callAs("oneadmin:fresh", "one.user.allocate", "eve", "pass", "core")).ok);
+  assert.not.ok(await login(OWN_SESSION.replace("oneadmin", "eve")));
 });
 
 test("a login token is good until it ends or is revoked, and only its hash is kept", async () => {
