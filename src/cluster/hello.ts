@@ -66,8 +66,8 @@ export function levelRefusal({ featureLevel, build }: Pick<Hello, "featureLevel"
   const which = build === undefined ? "" : ` ${build}`;
   return `feature level ${inForce} is in force here, and your build${which} knows ${featureLevel}: install a build that knows level ${inForce}`;
 }
-/** A handshake on a rack's own switch takes some ms; what takes longer is dialled anew. */
-export const DIAL_TIMEOUT_MS = 500;
+/** How long a box may take from the connection to its hello, ms: one that starts has many handshakes to do at once. */
+export const HELLO_TIMEOUT_MS = 5000;
 
 /** SHA-256 of the certificate that the other side showed, or "" when it showed none. */
 export function hashOfPeer(socket: tls.TLSSocket): string {

@@ -1,7 +1,7 @@
 import tls from "node:tls";
 import { errorChain } from "../base/error.ts";
 import { encodeFrame, FrameReader, frameType } from "./frame.ts";
-import { type Channel, DIAL_TIMEOUT_MS, type Hello, hashOfPeer, type PeerMember } from "./hello.ts";
+import { type Channel, HELLO_TIMEOUT_MS, type Hello, hashOfPeer, type PeerMember } from "./hello.ts";
 import type { Identity } from "./identity.ts";
 import { decodeRefusal, type Refusal } from "./refusal.ts";
 
@@ -15,6 +15,8 @@ export interface LinkOwner {
   refused(member: PeerMember, refusal: Refusal): void;
 }
 
+/** A rack's own switch takes no ms: who is not connected by then is dialled anew, sooner than TCP would ask again. */
+const DIAL_TIMEOUT_MS = 500;
 const REDIAL_MS = 100;
 /** A box that is refused (it was removed, or is a copy) asks ever more rarely: each try is a handshake for both sides. */
 const REDIAL_REFUSED_MAX_MS = 3200;
@@ -100,8 +102,13 @@ export class Link {
       rejectUnauthorized: false,
     });
     this.#socket = socket;
-    const timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS);
+    let timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS);
     const reader = new FrameReader();
+    // Who is there may be slow. Dialled anew, it would begin its handshakes again, and one that starts never end them.
+    socket.on("connect", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), HELLO_TIMEOUT_MS);
+    });
     socket.on("secureConnect", () => {
       if (hashOfPeer(socket) !== this.#member.certificateHash) {
         this.#owner.events.log(

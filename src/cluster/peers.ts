@@ -4,7 +4,7 @@ import type { Announcement } from "./announcement.ts";
 import { encodeFrame, FrameReader, type FrameType, frameType, HELLO_BYTES_MAX } from "./frame.ts";
 import {
   type Channel,
-  DIAL_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
   type Hello,
   hashOfPeer,
   type JoinRequest,
@@ -249,7 +249,7 @@ export class Peers {
     const refuse = (refusal: Refusal): void => {
       socket.end(encodeFrame(frameType.refuse, encodeRefusal(refusal)));
     };
-    let timer = setTimeout(() => socket.destroy(), DIAL_TIMEOUT_MS * 4);
+    let timer = setTimeout(() => socket.destroy(), HELLO_TIMEOUT_MS);
     socket.on("error", () => undefined);
     socket.on("close", () => {
       clearTimeout(timer);

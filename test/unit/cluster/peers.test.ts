@@ -78,8 +78,8 @@ function say(from: Box, to: Box, text: string): boolean {
   return isSent;
 }
 
-/** A wire to `port` on which the connections of now can be made to lead nowhere, as behind a switch that lost its power. */
-async function silentWire(port: number) {
+/** A wire to `port`, slow or not; the connections of now can be made to lead nowhere, as behind a switch that lost its power. */
+async function wireTo(port: number, delayMs = 0) {
   const pairs: { readonly from: net.Socket; readonly to: net.Socket; bytes: number; isSilent: boolean }[] = [];
   const server = net.createServer((from) => {
     const pair = { from, to: net.connect(port, "127.0.0.1"), bytes: 0, isSilent: false };
@@ -87,7 +87,7 @@ async function silentWire(port: number) {
     const pass = (to: net.Socket) => (chunk: Buffer) => {
       if (pair.isSilent) return;
       pair.bytes += chunk.length;
-      to.write(chunk);
+      setTimeout(() => to.write(chunk), delayMs);
     };
     from.on("data", pass(pair.to)).on("error", () => undefined);
     pair.to.on("data", pass(from)).on("error", () => undefined);
@@ -222,7 +222,7 @@ test("a copy of a living box is refused, whoever it speaks to, and the living on
 
 test("an idle connection for entries carries nothing; one that leads nowhere is dialled anew once it is used", async () => {
   const [a, b] = [await box(), await box()];
-  const wire = await silentWire(b.port);
+  const wire = await wireTo(b.port);
   a.peers.setMembers([member(a), { ...member(b), address: `127.0.0.1:${wire.port}` }], 1, true);
   b.peers.setMembers([member(a), member(b)], 1, true);
   await until("a can speak", () => a.peers.reachable().length === 1);
@@ -240,6 +240,17 @@ test("an idle connection for entries carries nothing; one that leads nowhere is 
     return b.heard.length > 0;
   });
   assert.ok(performance.now() - startedAt > 1000, "it was not heard on the connection that leads nowhere");
+  for (const each of [a, b]) each.peers.stop();
+  wire.stop();
+});
+
+test("a box that takes seconds for its handshakes is waited for", async () => {
+  const [a, b] = [await box(), await box()];
+  const wire = await wireTo(b.port, 400);
+  b.peers.setMembers([member(a), member(b)], 1, true);
+  a.peers.setMembers([member(a), { ...member(b), address: `127.0.0.1:${wire.port}` }], 1, true);
+  await until("a can speak", () => a.peers.reachable().length === 1);
+  assert.is(wire.bytes().length, 2, "each connection was begun once");
   for (const each of [a, b]) each.peers.stop();
   wire.stop();
 });
