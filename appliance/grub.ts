@@ -112,7 +112,13 @@ async function secureWords(
   return ["--pubkey", key, "--config", `${repository}/appliance/boot/grub-secure.cfg`, "--memdisk", memdisk];
 }
 
-async function signLoader(from: string, to: string, { key, certificate }: LoaderSigner, timeSeconds: number) {
+/** Signs a program of UEFI, as sbsign does but with a time that is given (Unix time): the same bytes on every day. */
+export async function signLoader(
+  from: string,
+  to: string,
+  { key, certificate }: LoaderSigner,
+  timeSeconds: number,
+): Promise<void> {
   const time = ["-h", "sha256", "-time", String(timeSeconds)];
   await command(["osslsigncode", "sign", ...time, "-key", key, "-certs", certificate, "-in", from, "-out", to]);
 }

@@ -22,7 +22,8 @@ test("a bundle without signatures is refused, one with them is installed, and an
     assert.match(refused.text, /0\.2\.0 is not installed: this box is secure: .* version 0\.2\.0 is not signed for it/);
 
     const signed = versions.same({ version: "0.2.0" });
-    assert.match((await run(box, "ringfence", "update", "apply", signed, "--restart")).text, /0\.2\.0 is in slot B/);
+    const { text } = await run(box, "ringfence", "update", "apply", signed, "--restart");
+    assert.match(text, /0\.2\.0 is in slot B/, text);
     const second = await healthy(box, first.end);
     assert.is(second.slot, "B");
     await slotsSay(box, /SLOT B .*0\.2\.0 .*good {2}<- runs, next\nBOOT .*verified, secure/, BOOT_MS);
