@@ -10,7 +10,7 @@ import { Versions } from "../support/image/versions.ts";
 const image = await theSecureImage();
 const versions = new Versions(image);
 
-test("a bundle without signatures is refused, one with them is installed, and an initramfs that was exchanged is not booted", async () => {
+test("a bundle without signatures is refused, and one with them is installed", async () => {
   const box = await aBox(image);
   try {
     await box.powerOn();
@@ -27,16 +27,19 @@ test("a bundle without signatures is refused, one with them is installed, and an
     const second = await healthy(box, first.end);
     assert.is(second.slot, "B");
     await slotsSay(box, /SLOT B .*0\.2\.0 .*good {2}<- runs, next\nBOOT .*verified, secure/, BOOT_MS);
+  } finally {
+    await box.remove();
+  }
+});
 
-    await box.powerCut();
-    replaceSlot(box.disk, "B", await versions.withAnotherInitramfs());
+test("an initramfs that was exchanged is not booted, and the other slot's kernel is told that the box is secure", async () => {
+  const box = await aBox(image);
+  try {
+    replaceSlot(box.disk, "A", await versions.withAnotherInitramfs());
     await box.powerOn();
-    const third = await healthy(box, second.end);
-    assert.is(third.slot, "A");
-    const said = box.text.slice(second.end);
-    assert.match(said, /bad signature[\s\S]*slot B has no initramfs that can be booted/);
-    // Its kernel was told all, too, which it is not when GRUB loads a second one.
-    assert.match(said, /slot A try 1, secure: healthy/);
+    const left = await box.expect(/bad signature[\s\S]*slot A has no initramfs that can be booted/, BOOT_MS);
+    assert.is((await healthy(box, left)).slot, "B");
+    assert.match(box.text.slice(left), /slot B try 1, secure: healthy/);
   } finally {
     await box.remove();
   }

@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { Glob } from "bun";
 import { PATIENCE } from "./patience.ts";
 import { placeOf } from "./rack/place.ts";
+import { readState } from "./rack/state.ts";
 import { down } from "./rack/up.ts";
 
 interface Tally {
@@ -118,9 +119,10 @@ async function files(pattern: string, parallel: number, words: string[]): Promis
   return tally;
 }
 
-/** The racks that are up on this machine, but for the one that people use. */
+/** The racks that this checkout has up, but for the one that people use: another checkout's tests go on beside ours. */
 function rackNames(): readonly string[] {
-  return readdirSync("/run").flatMap((entry) => /^ringfence-rack-([a-z0-9]+)$/.exec(entry)?.[1] ?? []);
+  const names = readdirSync("/run").flatMap((entry) => /^ringfence-rack-([a-z0-9]+)$/.exec(entry)?.[1] ?? []);
+  return names.filter((name) => readState(placeOf(name))?.repository === ROOT);
 }
 
 async function takeDown(name: string, path: string): Promise<void> {
