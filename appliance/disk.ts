@@ -16,9 +16,10 @@ import { formatGrubEnv, type GrubEnv } from "../src/box/grub-env.ts";
 import type { Release } from "../src/box/release.ts";
 import { decodeFooter, FOOTER_BYTES } from "../src/box/slot-footer.ts";
 import type { Architecture } from "./architecture.ts";
+import type { BootKey } from "./boot-key.ts";
 import { command } from "./command.ts";
 import { derived, derivedUuid } from "./digest.ts";
-import { buildBootLoader, GRUB_DIRECTORY } from "./grub.ts";
+import { buildBootLoader, GRUB_DIRECTORY, type LoaderSigner } from "./grub.ts";
 import { DISK_BYTES, PARTITIONS, partitionOffset, partitionSize } from "./partitions.ts";
 import type { SlotContent } from "./slot.ts";
 
@@ -37,6 +38,9 @@ export interface DiskSources {
   readonly pool: string;
   readonly architecture: Architecture;
   readonly slot: SlotContent;
+  /** Whose signatures GRUB demands; undefined: none. */
+  readonly bootKey: BootKey | undefined;
+  readonly loaderSigner: LoaderSigner | undefined;
   /** A directory for what lies in between; made anew. */
   readonly work: string;
 }
@@ -53,6 +57,7 @@ export async function buildDisk(file: string, sources: DiskSources): Promise<voi
   const loader = await buildBootLoader(sources.architecture, {
     ...sources,
     esp,
+    timeSeconds: builtAt,
     biosAt: partitionOffset("ringfence-bios") / SECTOR_BYTES,
   });
   const env = formatGrubEnv(FIRST_ENV);

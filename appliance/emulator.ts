@@ -18,6 +18,8 @@ export interface EmulatedMachine {
   readonly disk: Disk;
   /** Without: SeaBIOS, where there is one. */
   readonly isUefi: boolean;
+  /** x86_64 with UEFI: it starts only what is signed by the key that {@link SECURE_BOOT} knows. */
+  readonly hasSecureBoot?: boolean;
   /** Describes its devices by a device tree, as most boards of arm64 do; without: by ACPI. */
   readonly hasDeviceTree?: boolean | undefined;
   readonly watchdog?: Watchdog | undefined;
@@ -39,6 +41,15 @@ const FIRMWARE: Readonly<Record<string, { readonly code: string; readonly variab
   x86_64: { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" },
   arm64: { code: "/usr/share/AAVMF/AAVMF_CODE.fd", variables: "/usr/share/AAVMF/AAVMF_VARS.fd" },
 };
+
+/** Debian's ovmf for tests of Secure Boot: its firmware trusts a key that is in the same package, with this passphrase. */
+export const SECURE_BOOT = {
+  code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+  variables: "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",
+  key: "/usr/share/ovmf/PkKek-1-snakeoil.key",
+  passphrase: "snakeoil",
+  certificate: "/usr/share/ovmf/PkKek-1-snakeoil.pem",
+} as const;
 
 /** A card on QEMU's own network, where a DHCP server answers; with `apiPort` the box's front-end is there on localhost. */
 export function userNetwork(apiPort?: number): readonly string[] {
@@ -70,14 +81,17 @@ export function emulator(machine: EmulatedMachine): readonly string[] {
     ...(architecture === "arm64" ? arm64(machine) : x86(machine)),
     ...["-accel", "tcg", "-smp", String(machine.processors ?? 1), "-m", String(memory)],
     ...["-nodefaults", "-display", "none"],
-    ...(isUefi ? firmware(architecture) : []),
+    ...(isUefi ? firmware(machine.hasSecureBoot === true ? SECURE_BOOT : FIRMWARE[architecture]) : []),
     ...["-drive", `if=none,id=disk,format=${format},file=${image}`],
     ...controllers[disk],
     ...(watchdog === undefined ? [] : [...watchdogs[watchdog], "-action", "watchdog=reset"]),
   ];
 }
 
-function x86({ isUefi, watchdog }: EmulatedMachine): readonly string[] {
+function x86({ isUefi, watchdog, hasSecureBoot }: EmulatedMachine): readonly string[] {
+  // Its variables are only for the firmware's own mode (SMM) to write.
+  const secure = ["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"];
+  if (hasSecureBoot === true) return ["qemu-system-x86_64", "-cpu", "Nehalem", ...secure];
   return ["qemu-system-x86_64", "-cpu", "Nehalem", "-machine", isUefi || watchdog === "itco" ? "q35" : "pc"];
 }
 
@@ -98,8 +112,7 @@ const watchdogs: Readonly<Record<Watchdog, readonly string[]>> = {
   itco: ["-global", "ICH9-LPC.noreboot=false"],
 };
 
-function firmware(architecture: string): readonly string[] {
-  const { code, variables } = FIRMWARE[architecture] ?? { code: "", variables: "" };
+function firmware({ code, variables } = { code: "", variables: "" }): readonly string[] {
   if (!existsSync(code)) throw new CodedError("emulator", `Cannot start with UEFI: "${code}" is missing`);
   return [
     ...["-drive", `if=pflash,format=raw,readonly=on,file=${code}`],

@@ -5,6 +5,7 @@ import { command } from "./command.ts";
 import { cpioArchive } from "./cpio.ts";
 import { copyModules } from "./kernel-modules.ts";
 import { copyLibraries } from "./libraries.ts";
+import { FOOTER_CHECKER } from "./package-list.ts";
 
 /** Beside /dev, which the kernel fills when it is mounted: what the init script has for its input and output until then. */
 const CONSOLE = { path: "dev/console", major: 5, minor: 1 };
@@ -15,11 +16,13 @@ export interface InitramfsSources {
   readonly pool: string;
   readonly architecture: Architecture;
   readonly timeSeconds: number;
+  /** With which a secure image checks its footer (keys.ts); undefined: it is no secure one. */
+  readonly footerKey: string | undefined;
 }
 
 /** Puts the initramfs together in `directory` and packs it into `file` (zstd: what the kernel unpacks fastest). */
 export async function buildInitramfs(directory: string, file: string, sources: InitramfsSources): Promise<void> {
-  const { repository, pool, architecture, timeSeconds } = sources;
+  const { repository, pool, architecture, timeSeconds, footerKey } = sources;
   rmSync(directory, { recursive: true, force: true });
   for (const name of ["bin", "dev", "proc", "sys", "run", "root", "usr/lib", "usr/lib64"])
     mkdirSync(`${directory}/${name}`, { recursive: true });
@@ -31,9 +34,15 @@ export async function buildInitramfs(directory: string, file: string, sources: I
   for (const name of busyboxApplets(`${directory}/bin/busybox`)) {
     if (name !== "busybox") symlinkSync("busybox", `${directory}/bin/${name}`);
   }
-  copyLibraries(architecture, pool, directory, ["bin/dmsetup"]);
+  const programs = ["bin/dmsetup"];
+  if (footerKey !== undefined) {
+    cpSync(`${pool}/${FOOTER_CHECKER.file}`, `${directory}/bin/signify`);
+    programs.push("bin/signify");
+  }
+  copyLibraries(architecture, pool, directory, programs);
   await copyModules(pool, directory, "boot", architecture.name);
   mkdirSync(`${directory}/etc`);
+  if (footerKey !== undefined) writeFileSync(`${directory}/etc/footer.pub`, footerKey);
   cpSync(`${repository}/rootfs/etc/modprobe.d`, `${directory}/etc/modprobe.d`, { recursive: true });
   cpSync(`${repository}/appliance/boot/init`, `${directory}/init`);
   const plain = `${file}.cpio`;

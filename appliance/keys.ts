@@ -9,10 +9,15 @@ export interface SigningKey {
   readonly sign: (bytes: Uint8Array) => Uint8Array;
   /** PEM, as an image carries it. */
   readonly publicPem: string;
+  /** The same as signify reads it (signify(1) of OpenBSD), with which a secure image's initramfs checks its footer. */
+  readonly publicSignify: string;
 }
 
 /** Where the TEST key is, which anybody can read: an image that is signed with it says so on every screen. */
 const TEST_KEY = "appliance/keys/TEST-private.pem";
+
+/** One key needs no telling apart; boot/init puts it before the footer's signature. */
+const SIGNIFY_NUMBER = "rfslot01";
 
 /** The key of a release from its file (ed25519, PEM, PKCS #8); without one, the TEST key. */
 export function readSigningKey(repository: string, file: string | undefined): SigningKey {
@@ -25,7 +30,15 @@ export function readSigningKey(repository: string, file: string | undefined): Si
     kind: publicPem === publicPemOf(testPem, TEST_KEY) ? "test" : "release",
     sign: (bytes) => signBytes(pem, bytes),
     publicPem,
+    publicSignify: signifyOf(publicPem),
   };
+}
+
+/** A line for people; then in base64 the algorithm, the number that keys and signatures are told apart by, and the key. */
+function signifyOf(publicPem: string): string {
+  const { x = "" } = createPublicKey(publicPem).export({ format: "jwk" });
+  const key = Buffer.concat([Buffer.from(`Ed${SIGNIFY_NUMBER}`), Buffer.from(x, "base64url")]);
+  return `untrusted comment: ringfence\n${key.toString("base64")}\n`;
 }
 
 function publicPemOf(pem: string, name: string): string {

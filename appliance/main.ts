@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import packageJson from "../package.json";
 import { CodedError, errorChain } from "../src/base/error.ts";
 import { ARCHITECTURES, architectureNamed } from "./architecture.ts";
-import { buildImage } from "./build.ts";
+import { buildImage, type Secure } from "./build.ts";
 import { command } from "./command.ts";
 import { releaseOf } from "./disk.ts";
 import { DISKS, emulator, userNetwork, WATCHDOGS } from "./emulator.ts";
@@ -20,8 +20,12 @@ const DEFAULT_ARCHITECTURE = "x86_64";
 const USAGE = `usage: ./scripts/image COMMAND
 
   build [--arch ${ARCHITECTURES.map(({ name }) => name).join("|")}] [--key FILE] [--out DIRECTORY]
+        [--secure [FILE] [--secure-boot KEY --certificate CERT]]
                       a disk image, an update bundle and lists of what is in them, in out/;
-                      without --key signed by the TEST key that everybody knows
+                      without --key signed by the TEST key that everybody knows.
+                      --secure: the boot loader starts only kernels and initramfs that the OpenPGP secret key in FILE has
+                      signed (RSA, armored, no passphrase; without FILE a TEST key). --secure-boot: UEFI's loader is
+                      signed too, for a firmware that trusts CERT (both PEM; appliance/HARDWARE.md)
   run [--arch NAME] [--uefi] [--disk ${DISKS.join("|")}] [--watchdog ${WATCHDOGS.join("|")}] [--memory MIB] [--image FILE]
                       boots it in QEMU on this terminal; Ctrl-A X ends it, and nothing is kept.
                       FILE itself says which machine it is for; arm64 always has UEFI
@@ -38,7 +42,7 @@ async function main(): Promise<void> {
 }
 
 async function build(words: readonly string[]): Promise<void> {
-  const { options, rest } = read(words, ["arch", "key", "out"]);
+  const { options, rest } = read(words, ["arch", "key", "out", "secure-boot", "certificate"], [], ["secure"]);
   if (rest.length > 0) usage(`Cannot understand "${rest.join(" ")}"`);
   const startedAt = performance.now();
   const key = options.get("key");
@@ -47,6 +51,7 @@ async function build(words: readonly string[]): Promise<void> {
     architecture: architectureNamed(options.get("arch") ?? DEFAULT_ARCHITECTURE),
     out: resolve(options.get("out") ?? `${REPOSITORY}/out`),
     keyFile: key === undefined ? undefined : resolve(key),
+    secure: secureOf(options),
     report: (text) => console.error(text),
   });
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -54,6 +59,26 @@ async function build(words: readonly string[]): Promise<void> {
   console.log(`${built.compressed}   ${megabytes(built.compressedBytes)}`);
   console.log(`${built.bundle}   slot ${megabytes(built.slotBytes)}`);
   console.error(`built in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+}
+
+/** What --secure and what belongs to it ask for. */
+function secureOf(options: ReadonlyMap<string, string>): Secure | undefined {
+  const [bootKey, key, certificate] = ["secure", "secure-boot", "certificate"].map((name) => options.get(name));
+  if ((key === undefined) !== (certificate === undefined)) usage("--secure-boot and --certificate belong together");
+  if (bootKey === undefined && key !== undefined) usage("--secure-boot is for an image that is built with --secure");
+  if (bootKey === undefined) return undefined;
+  return {
+    bootKeyFile: bootKey === "" ? undefined : resolve(bootKey),
+    loaderSigner:
+      key === undefined || certificate === undefined
+        ? undefined
+        : { key: existing(key), certificate: existing(certificate) },
+  };
+}
+
+function existing(file: string): string {
+  if (!existsSync(file)) throw new CodedError("secure-boot", `Cannot sign the loader: there is no file "${file}"`);
+  return resolve(file);
 }
 
 async function run(words: readonly string[]): Promise<void> {
@@ -100,11 +125,12 @@ function builtImage(options: ReadonlyMap<string, string>): string {
   throw new CodedError("image", `There is no image "${image}"${hint}`);
 }
 
-/** Options with a value, options without one, and other words. */
+/** Options with a value, options without one, those that may have one, and other words. */
 function read(
   words: readonly string[],
   valued: readonly string[],
   flags: readonly string[] = [],
+  optional: readonly string[] = [],
 ): { options: ReadonlyMap<string, string>; rest: readonly string[] } {
   const options = new Map<string, string>();
   const rest: string[] = [];
@@ -113,6 +139,8 @@ function read(
     const name = word.slice(2);
     if (!word.startsWith("--")) rest.push(word);
     else if (flags.includes(name)) options.set(name, "");
+    else if (optional.includes(name))
+      options.set(name, words[at + 1]?.startsWith("--") === false ? (words[++at] ?? "") : "");
     else {
       const value = words[++at];
       if (!valued.includes(name) || value === undefined) usage(`Cannot understand "${word}"`);

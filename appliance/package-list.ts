@@ -26,6 +26,9 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ethtool: ["sbin/ethtool"],
 };
 
+/** What the initramfs of a secure image takes in addition: it checks the footer's signature. */
+export const FOOTER_CHECKER = { package: "signify-openbsd", file: "bin/signify-openbsd" } as const;
+
 /** Libraries that are opened by name, so that no program says that it needs them. */
 export const OPENED_LIBRARIES: readonly string[] = ["libgcc_s.so.1"];
 

@@ -3,7 +3,7 @@ import { CodedError } from "../src/base/error.ts";
 import type { Architecture } from "./architecture.ts";
 import { command } from "./command.ts";
 import { sha256OfFile } from "./digest.ts";
-import { LIBRARY_PACKAGE, PACKAGES } from "./package-list.ts";
+import { FOOTER_CHECKER, LIBRARY_PACKAGE, PACKAGES } from "./package-list.ts";
 
 /** A Debian package as it went into an image. */
 export interface Package {
@@ -20,16 +20,17 @@ const OWN_LISTS = "/var/lib/apt/lists";
 
 /**
  * Downloads the packages of the list with their libraries, the kernel, and GRUB's modules, into `cache` (what is there already
- * is kept), and extracts them side by side into `pool`. Debian's release says which versions; the manifest says which they were.
+ * is kept), and extracts them side by side into `pool`; for a secure image with what that takes in addition. Debian's release says which versions; the manifest says which they were.
  */
 export async function fetchPackages(
   architecture: Architecture,
   cache: string,
   pool: string,
+  isSecure: boolean,
 ): Promise<readonly Package[]> {
   mkdirSync(cache, { recursive: true });
   const apt = await aptOptions(architecture, cache);
-  const named = Object.keys(PACKAGES);
+  const named = [...Object.keys(PACKAGES), ...(isSecure ? [FOOTER_CHECKER.package] : [])];
   const names = [
     ...(await dependencies(apt, named)).filter((name) => named.includes(name) || LIBRARY_PACKAGE.test(name)),
     ...architecture.grubPackages,

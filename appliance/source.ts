@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import packageJson from "../package.json";
+import { CodedError } from "../src/base/error.ts";
 import { FEATURE_LEVEL } from "../src/parts/feature-level.ts";
 import type { Architecture } from "./architecture.ts";
+import type { BootKey } from "./boot-key.ts";
 import { command } from "./command.ts";
 import type { SigningKey } from "./keys.ts";
 import type { Description } from "./slot.ts";
@@ -22,22 +24,34 @@ export async function sourceDigest(repository: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** What the checkout says: its commit decides every time and uuid. With changes that are not committed it says so. */
+/** Unix time of the commit, s: every time in an image. */
+export async function sourceTime(repository: string): Promise<number> {
+  return Number((await command(["git", "-C", repository, "log", "-1", "--format=%ct"])).trim());
+}
+
+/**
+ * What the checkout says: its commit decides every time and uuid. With changes that are not committed it says so. Throws
+ * `boot-key` for a release that the TEST key shall sign.
+ */
 export async function describeSource(
   repository: string,
   architecture: Architecture,
   key: SigningKey,
+  bootKey: BootKey | undefined,
 ): Promise<Description> {
   const git = (...words: string[]): Promise<string> => command(["git", "-C", repository, ...words]);
   const commit = (await git("rev-parse", "HEAD")).trim();
   const changes = await git("status", "--porcelain", "--", ...SOURCES);
+  if (key.kind === "release" && bootKey?.kind === "test")
+    throw new CodedError("boot-key", "Cannot sign a release's kernel with the TEST key: --secure FILE names your own");
   return {
     version: packageJson.version,
     build: changes === "" ? commit : `${commit}-changed`,
-    builtAt: Number((await git("log", "-1", "--format=%ct")).trim()),
+    builtAt: await sourceTime(repository),
     architecture: architecture.name,
     featureLevel: FEATURE_LEVEL,
     featureLevelMin: FEATURE_LEVEL_MIN,
     key: key.kind,
+    bootKey: bootKey?.fingerprint,
   };
 }

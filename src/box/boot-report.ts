@@ -1,5 +1,5 @@
 import type { BootMode, Slot } from "./grub-env.ts";
-import { parseRelease, type Release } from "./release.ts";
+import { isBootKey, parseRelease, type Release } from "./release.ts";
 
 /** Where the initramfs leaves its report. */
 export const BOOT_REPORT_PATH = "/run/one/boot.json";
@@ -21,6 +21,8 @@ export interface BootReport {
   readonly release: Release;
   /** Whether dm-verity watches the root file system. */
   readonly isVerified: boolean;
+  /** Fingerprint of the OpenPGP key whose signatures this box's boot loader demands; undefined: it demands none. */
+  readonly bootKey: string | undefined;
 }
 
 /** Reads the initramfs's report. A string says why it is none. */
@@ -33,7 +35,7 @@ export function parseBootReport(text: string): BootReport | string {
   }
   if (typeof value !== "object" || value === null) return "it is no object";
   const isDevice = (path: unknown): path is string => typeof path === "string" && path.startsWith("/");
-  const { slot, mode, disk, esp, data, dataWhy, verity } = value;
+  const { slot, mode, disk, esp, data, dataWhy, verity, bootKey } = value;
   const slots = (value["slots"] ?? {}) as Record<string, unknown>;
   if (slot !== "A" && slot !== "B") return `slot "${String(slot)}" is none`;
   if (mode !== "normal" && mode !== "recovery" && mode !== "reset") return `mode "${String(mode)}" is none`;
@@ -48,5 +50,6 @@ export function parseBootReport(text: string): BootReport | string {
     data: isDevice(data) ? data : undefined,
     dataWhy: typeof dataWhy === "string" ? dataWhy : "",
     isVerified: verity === true,
+    bootKey: isBootKey(bootKey) ? bootKey : undefined,
   };
 }

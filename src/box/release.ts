@@ -18,6 +18,8 @@ export interface Release {
   readonly featureLevelMin: number;
   /** `test` images say so on every screen: their key is public. */
   readonly key: "test" | "release";
+  /** Fingerprint of the OpenPGP key that has signed kernel and initramfs for GRUB, 40 hexadecimal digits; none: nobody has. */
+  readonly bootKey?: string | undefined;
 }
 
 const BLOCK_BYTES = 4096;
@@ -26,10 +28,10 @@ const ARCHITECTURES: readonly string[] = ["x86_64", "arm64"];
 /** The canonical text: the same release gives the same bytes, whoever builds it. */
 export function formatRelease(release: Release): string {
   const { version, build, builtAt, architecture, imageBytes, treeBytes, rootHash, salt } = release;
-  const { featureLevel, featureLevelMin, key } = release;
+  const { featureLevel, featureLevelMin, key, bootKey } = release;
   return JSON.stringify({
     ...{ version, build, builtAt, architecture, imageBytes, treeBytes, rootHash, salt },
-    ...{ featureLevel, featureLevelMin, key },
+    ...{ featureLevel, featureLevelMin, key, bootKey },
   });
 }
 
@@ -56,6 +58,7 @@ export function parseRelease(text: string): Release | string {
     ...(isHex("salt", 0) ? [] : ["salt"]),
     ...(ARCHITECTURES.includes(String(value["architecture"])) ? [] : ["architecture"]),
     ...(value["key"] === "test" || value["key"] === "release" ? [] : ["key"]),
+    ...(value["bootKey"] === undefined || isBootKey(value["bootKey"]) ? [] : ["bootKey"]),
   ];
   if (wrong.length > 0) return `${wrong.join(", ")} cannot be right`;
   return value as unknown as Release;
@@ -64,4 +67,9 @@ export function parseRelease(text: string): Release | string {
 /** Bytes at the beginning of a slot that its footer speaks of. */
 export function contentBytes({ imageBytes, treeBytes }: Pick<Release, "imageBytes" | "treeBytes">): number {
   return imageBytes + treeBytes;
+}
+
+/** Whether it is the fingerprint of an OpenPGP key (RFC 4880 §12.2). */
+export function isBootKey(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-f]{40}$/.test(value);
 }

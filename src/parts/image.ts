@@ -36,9 +36,9 @@ export function bootRecovery(): string | undefined {
 /** The system image that runs, for `ringfence.status`; null on a machine that was not started from one. */
 export function bootFacts(report: BootReport | string): BootFacts | null {
   if (typeof report === "string") return null;
-  const { slot, mode, isVerified, release } = report;
+  const { slot, mode, isVerified, bootKey, release } = report;
   const { version, build, key } = release;
-  return { slot, try: report.try, mode, isVerified, version, build, key };
+  return { slot, try: report.try, mode, isVerified, isSecure: bootKey !== undefined, version, build, key };
 }
 
 /** Which system image runs, in a line for people. */

@@ -63,6 +63,7 @@ export async function installUpdate(
       {
         running: { slot: slots.report.slot, release: slots.report.release },
         levelInForce: levelInForce(status),
+        bootKey: slots.report.bootKey,
         allowsDowngrade,
         before: healthOf(status),
         ...(progressed === undefined ? {} : { progressed }),
@@ -82,11 +83,11 @@ export async function switchSlot(
   slots: Slots,
   status: BoxStatus | undefined,
 ): Promise<{ readonly slot: Slot; readonly release: Release }> {
-  const { slot: running, release: own } = slots.report;
+  const { slot: running, release: own, bootKey } = slots.report;
   const slot = otherSlot(running);
   const release = await slots.release(slot);
   if (typeof release === "string") throw new CodedError("update", `Slot ${slot} holds no image: ${release}`);
-  const obstacle = switchObstacle(release, levelInForce(status));
+  const obstacle = switchObstacle(release, levelInForce(status), bootKey);
   if (obstacle !== undefined) throw new CodedError("update", `Slot ${slot} is not started: ${obstacle}`);
   const end = (where: Slot, of: Release) => ({ slot: where, version: of.version, build: of.build });
   slots.keep({

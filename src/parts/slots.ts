@@ -179,9 +179,10 @@ export async function slotStatus(slots: Slots, missing: readonly string[]): Prom
       ? { version: "", build: "", featureLevel: 0, why: release, isGood, tries }
       : { version: release.version, build: release.build, featureLevel: release.featureLevel, why: "", isGood, tries };
   };
-  const { mode, isVerified } = report;
+  const { mode, isVerified, bootKey } = report;
   return {
     ...{ running: report.slot, try: report.try, mode, isVerified, key: report.release.key },
+    isSecure: bootKey !== undefined,
     next: env.order[0],
     slots: { A: await one("A"), B: await one("B") },
     missing,

@@ -14,6 +14,8 @@ export interface InstallOptions {
   readonly running: { readonly slot: Slot; readonly release: Release };
   /** In force in the cluster; undefined when the box's program does not say. */
   readonly levelInForce: number | undefined;
+  /** Whose signatures the boot loader demands, as in a boot report. */
+  readonly bootKey: string | undefined;
   readonly allowsDowngrade: boolean;
   /** What works now: the new version must do as well. */
   readonly before: Health;
@@ -66,10 +68,10 @@ export class Installation {
   }
 
   async #obstacle(device: SlotDevice): Promise<string | undefined> {
-    const { running, levelInForce, allowsDowngrade } = this.#options;
+    const { running, levelInForce, bootKey, allowsDowngrade } = this.#options;
     const { env } = await this.#ports.env.read();
     return updateObstacle({
-      ...{ bundle: this.#bundle.footer.release, running: running.release, levelInForce, allowsDowngrade },
+      ...{ bundle: this.#bundle.footer.release, running: running.release, levelInForce, bootKey, allowsDowngrade },
       isRunningGood: env.slots[running.slot].isGood,
       slotBytes: device.sizeBytes,
     });

@@ -12,6 +12,8 @@ export interface Admission {
   readonly slotBytes: number;
   /** In force in the cluster; undefined when the box's program does not say, 0 on a box of no cluster. */
   readonly levelInForce: number | undefined;
+  /** Whose signatures the boot loader demands, as in a boot report. */
+  readonly bootKey: string | undefined;
   readonly allowsDowngrade: boolean;
 }
 
@@ -24,7 +26,7 @@ export function updateObstacle(ask: Admission): string | undefined {
     return `the bundle needs ${contentBytes(bundle) + FOOTER_BYTES} bytes, a slot of this box has ${ask.slotBytes}`;
   if (!ask.isRunningGood)
     return `version ${running.version} runs on trial: an update would overwrite what the box goes back to. Wait until it is marked good, or until it has gone back`;
-  const tooOld = switchObstacle(bundle, levelInForce);
+  const tooOld = switchObstacle(bundle, levelInForce, ask.bootKey);
   if (tooOld !== undefined) return tooOld;
   if (levelInForce !== undefined && levelInForce > 0 && bundle.featureLevelMin > levelInForce)
     return `version ${bundle.version} needs feature level ${bundle.featureLevelMin}, and the cluster is at ${levelInForce}: update to a version between the two first`;
@@ -36,8 +38,16 @@ export function updateObstacle(ask: Admission): string | undefined {
   return undefined;
 }
 
-/** Why the other slot must not be started; undefined when it may. `levelInForce` as in {@link Admission}. */
-export function switchObstacle(release: Release, levelInForce: number | undefined): string | undefined {
+/** Why the other slot must not be started; undefined when it may. `levelInForce` and `bootKey` as in {@link Admission}. */
+export function switchObstacle(
+  release: Release,
+  levelInForce: number | undefined,
+  bootKey: string | undefined,
+): string | undefined {
+  if (bootKey !== undefined && release.bootKey !== bootKey) {
+    const signed = release.bootKey === undefined ? "is not signed for it" : `is signed by ${release.bootKey}`;
+    return `this box is secure: its boot loader starts only what the OpenPGP key ${bootKey} has signed, and version ${release.version} ${signed}`;
+  }
   if (levelInForce === undefined || release.featureLevel >= levelInForce) return undefined;
   return `version ${release.version} knows feature level ${release.featureLevel}, and the cluster is at ${levelInForce}: there is no way back`;
 }

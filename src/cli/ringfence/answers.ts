@@ -38,7 +38,7 @@ export interface BoxStatus {
 }
 
 /** The system image that runs, and how it was booted. */
-export interface BootFacts extends Pick<SlotStatus, "try" | "mode" | "isVerified" | "key"> {
+export interface BootFacts extends Pick<SlotStatus, "try" | "mode" | "isVerified" | "isSecure" | "key"> {
   readonly slot: "A" | "B";
   readonly version: string;
   readonly build: string;
@@ -146,6 +146,8 @@ export interface SlotStatus {
   readonly try: number;
   readonly mode: string;
   readonly isVerified: boolean;
+  /** Whether the boot loader demands signatures. */
+  readonly isSecure: boolean;
   readonly key: string;
   /** What the next boot tries first. */
   readonly next: "A" | "B";

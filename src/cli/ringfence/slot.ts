@@ -40,11 +40,12 @@ export function imageText(boot: BootFacts): string {
 }
 
 /** How a box was booted, in words for people. */
-export function bootWords(boot: Pick<SlotStatus, "try" | "isVerified" | "mode" | "key">): string {
-  const { isVerified, mode, key } = boot;
+export function bootWords(boot: Pick<SlotStatus, "try" | "isVerified" | "isSecure" | "mode" | "key">): string {
+  const { isVerified, isSecure, mode, key } = boot;
   return [
     `try ${boot.try}`,
     isVerified ? "verified" : "NOT verified",
+    ...(isSecure ? ["secure"] : []),
     ...(mode === "normal" ? [] : [`${mode} mode`]),
     ...(key === "test" ? ["TEST key: anybody can make updates for it"] : []),
   ].join(", ");

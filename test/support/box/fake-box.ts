@@ -61,7 +61,14 @@ export class FakeBox {
         log: (text) => this.log.push(text),
       },
       await openBundle(chunksOf(bundle, 64 * 1024), this.key.verify),
-      { running: this.running, levelInForce: 1, allowsDowngrade: false, before: NO_HEALTH, ...given },
+      {
+        running: this.running,
+        levelInForce: 1,
+        bootKey: undefined,
+        allowsDowngrade: false,
+        before: NO_HEALTH,
+        ...given,
+      },
     );
   }
 

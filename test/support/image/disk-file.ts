@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { command } from "../../../appliance/command.ts";
 import { type PartitionName, partitionOffset, partitionSize } from "../../../appliance/partitions.ts";
+import type { SlotContent } from "../../../appliance/slot.ts";
 import type { Slot } from "../../../src/box/grub-env.ts";
 
 /** A box's disk is larger than an image; the data partition grows into the rest. */
@@ -63,6 +64,18 @@ export function mendSlot(image: string, disk: string, slot: Slot): void {
   } finally {
     closeSync(from);
     closeSync(to);
+  }
+}
+
+/** Writes another image into a slot, as whoever has the disk can. */
+export function replaceSlot(disk: string, slot: Slot, { content, footer }: SlotContent): void {
+  const name = partitionOf(slot);
+  const file = openSync(disk, "r+");
+  try {
+    writeSync(file, content, 0, content.length, partitionOffset(name));
+    writeSync(file, footer, 0, footer.length, partitionOffset(name) + partitionSize(name) - footer.length);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -17,6 +17,7 @@ const CONNECT_MS = 10_000;
 export interface MachineOptions {
   readonly disk?: Disk;
   readonly isUefi?: boolean;
+  readonly hasSecureBoot?: boolean;
   readonly hasDeviceTree?: boolean;
   readonly watchdog?: Watchdog;
   /** What an installer left on the data partition, path (as `etc/box.conf`) → text, or bytes. */
@@ -116,9 +117,9 @@ export class Machine {
   async powerOn(): Promise<void> {
     const socket = join(this.#directory, "serial");
     const { clock, hasNetwork = true, hasSecondLine, stick } = this.#options;
-    const { disk = "virtio", isUefi = false, hasDeviceTree, watchdog } = this.#options;
+    const { disk = "virtio", isUefi = false, hasSecureBoot = false, hasDeviceTree, watchdog } = this.#options;
     const { architecture } = releaseOf(this.disk);
-    const machine = { architecture, disk, isUefi, hasDeviceTree, watchdog };
+    const machine = { architecture, disk, isUefi, hasSecureBoot, hasDeviceTree, watchdog };
     const words = emulator({ image: this.disk, format: "raw", ...machine });
     const lines = [
       "-serial",

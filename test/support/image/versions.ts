@@ -1,13 +1,14 @@
 /** Update bundles for the tests, signed with the TEST key: made of an image, without building one more. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { architectureNamed } from "../../../appliance/architecture.ts";
 import { command } from "../../../appliance/command.ts";
 import { releaseOf } from "../../../appliance/disk.ts";
-import { readSigningKey } from "../../../appliance/keys.ts";
+import { readSigningKey, type SigningKey } from "../../../appliance/keys.ts";
 import { partitionOffset } from "../../../appliance/partitions.ts";
-import { type Description, packRoot, sealSlot, writeBundle } from "../../../appliance/slot.ts";
+import { type Description, packRoot, type SlotContent, sealSlot, writeBundle } from "../../../appliance/slot.ts";
 import type { Release } from "../../../src/box/release.ts";
 import { openVerifier } from "../../../src/box/signature.ts";
 
@@ -33,9 +34,7 @@ export class Versions {
 
   /** Kernel, initramfs and what that needs of its slot, and behind them nothing that could start: what a bad build may be. */
   async withoutUserland(change: Partial<Description>): Promise<string> {
-    const [whole, root, file] = ["whole.squashfs", "root", "bad.squashfs"].map(
-      (name) => `${this.#directory}/${name}`,
-    ) as [string, string, string];
+    const [whole, root, file] = [this.path("whole.squashfs"), this.path("root"), this.path("bad.squashfs")];
     writeFileSync(whole, this.#squashfs());
     const architecture = architectureNamed(this.release.architecture);
     const libraries = ["lib", "lib64", "usr/lib64", `usr/lib/${architecture.libraries}`];
@@ -46,6 +45,24 @@ export class Versions {
       mkdirSync(`${root}/${name}`, { recursive: true });
     await packRoot(root, file, architecture, this.release.builtAt);
     return this.#bundle(file, change);
+  }
+
+  /** A slot as whoever has the disk and no secret key could make it: its footer is signed, but by a key of his own. */
+  ofAnotherKey(): SlotContent {
+    const [file, pem] = [this.path("slot.squashfs"), this.path("another.pem")];
+    writeFileSync(file, this.#squashfs());
+    writeFileSync(pem, generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }));
+    return this.#seal(file, {}, readSigningKey(REPOSITORY, pem));
+  }
+
+  /** A slot whose initramfs is another one than its OpenPGP signature is for; its footer is right. */
+  async withAnotherInitramfs(): Promise<SlotContent> {
+    const [whole, root, file] = [this.path("whole.squashfs"), this.path("boot-root"), this.path("another.squashfs")];
+    writeFileSync(whole, this.#squashfs());
+    await command(["unsquashfs", "-q", "-n", "-d", root, whole, "boot"]);
+    appendFileSync(`${root}/boot/initrd`, "not signed");
+    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    return this.#seal(file, {}, readSigningKey(REPOSITORY, undefined));
   }
 
   /** Where a file may be put that ends with the bundles. */
@@ -62,11 +79,14 @@ export class Versions {
   }
 
   #bundle(squashfs: string, change: Partial<Description>): string {
-    const { version, build, builtAt, architecture, featureLevel, featureLevelMin, key } = this.release;
-    const description = { version, build, builtAt, architecture, featureLevel, featureLevelMin, key, ...change };
-    const file = `${this.#directory}/ringfence-${description.version}.rfb`;
-    writeBundle(file, sealSlot(squashfs, description, readSigningKey(REPOSITORY, undefined)));
+    const file = `${this.#directory}/ringfence-${change.version ?? this.release.version}.rfb`;
+    writeBundle(file, this.#seal(squashfs, change, readSigningKey(REPOSITORY, undefined)));
     return file;
+  }
+
+  #seal(squashfs: string, change: Partial<Description>, key: SigningKey): SlotContent {
+    const { imageBytes, treeBytes, rootHash, salt, ...description } = this.release;
+    return sealSlot(squashfs, { ...description, ...change }, key);
   }
 }
 

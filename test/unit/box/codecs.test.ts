@@ -29,6 +29,9 @@ test("a release is read as it was written, and what cannot be right is named", (
     parseRelease(formatRelease(release({ imageBytes: 100, key: "own" as "test" }))),
     "imageBytes, key cannot be right",
   );
+  const signed = release({ bootKey: "0a".repeat(20) });
+  assert.equal(parseRelease(formatRelease(signed)), signed);
+  assert.is(parseRelease(formatRelease(release({ bootKey: "0A" }))), "bootKey cannot be right");
   assert.is(parseRelease("{"), "it is no JSON");
   assert.is(parseRelease("null"), "it is no object");
 });
@@ -84,6 +87,9 @@ test("a boot report is read, with and without a data partition", () => {
   const read = parseBootReport(JSON.stringify(given));
   assert.ok(typeof read !== "string");
   assert.equal([read.slot, read.try, read.mode, read.data, read.isVerified], ["B", 2, "recovery", undefined, true]);
+  assert.is(read.bootKey, undefined);
+  const bootKey = "0a".repeat(20);
+  assert.equal(parseBootReport(JSON.stringify({ ...given, bootKey })), { ...read, bootKey });
   assert.is(parseBootReport(JSON.stringify({ ...given, esp: 3 })), "a device is missing");
   assert.type(parseBootReport("[]"), "string");
 });

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bootOrder, markGood, switchTo } from "../../../src/box/grub-env.ts";
-import { NO_HEALTH } from "../../../src/box/update/policy.ts";
+import { NO_HEALTH, switchObstacle } from "../../../src/box/update/policy.ts";
 import { bundleOf, contentOf, release, updateKey } from "../../support/box/bundles.ts";
 import { FakeBox, newVersion, SLOT_BYTES } from "../../support/box/fake-box.ts";
 
@@ -76,6 +76,20 @@ test("an older version is installed when a person insists and the cluster's leve
   assert.is(await new FakeBox(KEY, OLD).install(old, downgrade), "");
   assert.match(await new FakeBox(KEY, OLD).install(old, { ...downgrade, levelInForce: 2 }), /there is no way back/);
   assert.match(await new FakeBox(KEY, OLD).install(old, { ...downgrade, levelInForce: undefined }), /not known/);
+});
+
+test("a secure box takes only what its boot loader would start, and any other box takes that too", async () => {
+  const [own, other] = ["a", "b"].map((digit) => digit.repeat(40)) as [string, string];
+  const signedBy = (bootKey: string | undefined) => bundleOf(KEY, { ...NEW, bootKey }, contentOf(NEW, 2));
+  const secure = { bootKey: own };
+  assert.match(
+    await new FakeBox(KEY, OLD).install(signedBy(undefined), secure),
+    /only what the OpenPGP key a{40} has signed, and version 0\.2\.0 is not signed for it/,
+  );
+  assert.match(await new FakeBox(KEY, OLD).install(signedBy(other), secure), /0\.2\.0 is signed by b{40}/);
+  assert.is(await new FakeBox(KEY, OLD).install(signedBy(own), secure), "");
+  assert.is(await new FakeBox(KEY, OLD).install(signedBy(own)), "");
+  assert.match(String(switchObstacle(NEW, 1, own)), /is not signed for it/);
 });
 
 test("an update on trial is not overwritten by the next one: the other slot is its way back", async () => {

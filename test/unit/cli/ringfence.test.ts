@@ -188,12 +188,13 @@ test("status names the system image of a box that was started from one", async (
     try: 2,
     mode: "normal",
     isVerified: true,
+    isSecure: true,
     key: "test",
     version: "0.2.0",
     build: "0123456789",
   };
   const { out } = await command({ boot }, ["status"]);
-  assert.match(out, /^SLOT +: B: 0\.2\.0 01234567, try 2, verified, TEST key/m);
+  assert.match(out, /^SLOT +: B: 0\.2\.0 01234567, try 2, verified, secure, TEST key/m);
   assert.not.match((await command({ boot: null }, ["status"])).out, /SLOT/);
 });
 
