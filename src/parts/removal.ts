@@ -39,11 +39,12 @@ export async function removeMember(ports: RemovalPorts, serverId: number): Promi
 }
 
 /**
- * Hands leadership to `to`, or to whoever has most of the log; undefined once another box leads (or this one leads no
- * more and nobody is known yet), else why it stays, in the words of servers.
+ * Hands leadership to `to`, or to whoever has most of the log; undefined once that box leads (or this one leads no more
+ * and nobody is known yet), else why it stays, in the words of servers.
  */
 export async function handOver(ports: HandOverPorts, to?: Member): Promise<string | undefined> {
-  if (to?.raftId === ports.self) return `server ${to.serverId} leads already`;
+  // Asked again, by a box that had no answer from the former leader: it is as it was to be.
+  if (to?.raftId === ports.self) return undefined;
   const why = await ports.transfer(to?.raftId);
   if (why !== undefined) return `this server leads and cannot hand leadership on: ${inServers(why, ports.members())}`;
   for (const end = performance.now() + HAND_OVER_TIMEOUT_MS; performance.now() < end; await Bun.sleep(LOOK_EVERY_MS))
