@@ -3,6 +3,13 @@ import type { Applied, State } from "../store/state/types.ts";
 
 /** Entries handed to the state in one call; the state cuts its own transactions. */
 const BATCH_MAX = 256;
+/** A box whose pace is not known yet begins with so many. */
+const BATCH_FIRST = 16;
+/**
+ * The watchdog is answered between two batches: after one that took longer than this the next has half as many, and after
+ * one that took less than a quarter twice as many, ms.
+ */
+const BATCH_MS = 1000;
 
 /**
  * Feeds committed entries from the core to the state, in order, one batch at a time, and says what became of them:
@@ -14,6 +21,7 @@ export class StateFeed {
   readonly #onFailure: (error: unknown) => void;
   #queue: LogEntry[] = [];
   #isBusy = false;
+  #batchSize = BATCH_FIRST;
   /** The watchdog's question, answered between two batches. */
   #question: (() => void) | undefined;
 
@@ -43,9 +51,14 @@ export class StateFeed {
   async #run(): Promise<void> {
     this.#isBusy = true;
     while (this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, BATCH_MAX);
-      this.#queue = this.#queue.slice(BATCH_MAX);
+      const batch = this.#queue.slice(0, this.#batchSize);
+      this.#queue = this.#queue.slice(batch.length);
+      const begunAt = performance.now();
       this.#onApplied(await this.#state.apply(batch));
+      const tookMs = performance.now() - begunAt;
+      if (tookMs > BATCH_MS) this.#batchSize = Math.max(1, Math.floor(batch.length / 2));
+      else if (tookMs < BATCH_MS / 4 && batch.length === this.#batchSize)
+        this.#batchSize = Math.min(BATCH_MAX, 2 * this.#batchSize);
       this.#question?.();
       this.#question = undefined;
     }

@@ -6,13 +6,13 @@ import type { Applied, CommittedEntry, State } from "../../../src/store/state/ty
 
 const entry = (index: number): LogEntry => ({ term: 1, index, kind: "normal", data: new Uint8Array(0) });
 
-function fakeState(appliedIndex: number) {
+function fakeState(appliedIndex: number, entryMs = 0) {
   const batches: number[][] = [];
   const state = {
     appliedIndex,
     async apply(entries: readonly CommittedEntry[]): Promise<Applied[]> {
       batches.push(entries.map((one) => one.index));
-      await Bun.sleep(1);
+      await Bun.sleep(1 + entryMs * entries.length);
       state.appliedIndex = entries.at(-1)?.index ?? state.appliedIndex;
       return entries.map((one) => ({
         index: one.index,
@@ -37,6 +37,22 @@ test("entries are applied in order, one batch at a time, what arrives meanwhile 
   assert.equal(applied, [1, 2, 3, 4, 5]);
   assert.equal(batches[0], [1]);
   assert.equal(batches[1], [2, 3, 4, 5]);
+});
+
+test("batches are as large as the state is fast, so that the watchdog is answered in time", async () => {
+  const sizesOf = async (entryMs: number, count: number): Promise<number[]> => {
+    const { state, batches } = fakeState(0, entryMs);
+    const feed = new StateFeed(
+      state,
+      () => undefined,
+      (error) => assert.unreachable(String(error)),
+    );
+    feed.push(Array.from({ length: count }, (_, index) => entry(index + 1)));
+    while (state.appliedIndex < count) await Bun.sleep(1);
+    return batches.map((batch) => batch.length);
+  };
+  assert.equal(await sizesOf(0, 1008), [16, 32, 64, 128, 256, 256, 256]);
+  assert.equal(await sizesOf(70, 32), [16, 8, 8]);
 });
 
 test("what the state has applied already is not applied again", async () => {
