@@ -92,8 +92,9 @@ export interface Health {
   /** It has an identity; a box without one waits for its token, and that is all it can do. */
   readonly isMember: boolean;
   readonly hasLeader: boolean;
-  /** Entries applied, and of those committed as far as this box knows. */
+  /** Entries applied. */
   readonly applied: number;
+  /** Of those committed as far as this box knows, what it must have applied by now. */
   readonly commit: number;
   /** The VIP is where the role says: with the leader, and with nobody else; true where none is configured. */
   readonly isVipConsistent: boolean;

@@ -70,6 +70,26 @@ test("any number of good boots stays on the slot: each takes its try back", asyn
   }
 });
 
+test("under load a box is always some entries behind, and proves itself; one that stands still does not", async () => {
+  for (const [pace, isProven] of [
+    [100, true],
+    [50, false],
+  ] as const) {
+    const bed = new Bed();
+    await bed.box.install(bundle, { before: WELL });
+    const watch = await bed.boot();
+    // A hundred entries a second: of each look's, the last ones are not applied yet, or ever fewer are.
+    const looks = async (): Promise<boolean> => {
+      for (let second = 0; second < 40; second++) {
+        bed.health = { ...WELL, commit: 1000 + 100 * second, applied: 990 + pace * second };
+        if (await bed.look(watch, 0)) return true;
+      }
+      return false;
+    };
+    assert.is(await looks(), isProven, `${pace} entries applied a second`);
+  }
+});
+
 test("a slot that was good is asked for its front-end only: a cluster without quorum is not its fault", async () => {
   const bed = new Bed();
   bed.health = DEAF;
