@@ -1,6 +1,6 @@
 // An image as one box of a cluster: two more run beside it as processes. time-limit: 1500 s
 /**
- * Three machines in emulators do not fit on two processors (appliance/DESIGN.md). One is enough for what an image does in
+ * Three machines in emulators leave nothing of two processors (appliance/DESIGN.md). One is enough for what an image does in
  * a cluster: it joins by a token, leads, hangs, is updated and loses its power, and no write is lost by any of it.
  */
 import { test } from "uvu";
