@@ -24,15 +24,29 @@ const VIP_HANGS = 5;
 /** Longer than any lease of the profiles, shorter than the watchdog's patience with main. */
 const HANG_MS = 2000;
 
-export async function bench(options: { runs?: number; log: (line: string) => void }): Promise<BenchRow[]> {
-  const { log, runs = BOOTS } = options;
-  const image = await theImage();
+export async function bench(options: {
+  runs?: number;
+  only?: string;
+  log: (line: string) => void;
+}): Promise<BenchRow[]> {
+  const { log, runs = BOOTS, only = "" } = options;
   const row = (key: string, values: readonly number[], unit: string): BenchRow => {
     log(`image.${key}: ${values.map((value) => value.toPrecision(4)).join(", ")} ${unit}`);
     const ranked = [...values].sort((a, b) => a - b);
     const value = ranked[Math.floor(ranked.length / 2)] ?? 0;
     return { key: `image.${key}`, value, unit, n: values.length, peer: null, peerValue: null, ratio: null };
   };
+  const hangVips = async (): Promise<BenchRow[]> => {
+    const rows: BenchRow[] = [];
+    for (const profile of profiles) {
+      const found = await hangVipMs(profile);
+      // The promise is about the worst.
+      rows.push({ ...row(`hangVip.${profile}`, found, "ms"), value: Math.max(...found) });
+    }
+    return rows;
+  };
+  if (only.startsWith("hangVip")) return hangVips();
+  const image = await theImage();
   const versions = new Versions(image);
   try {
     const { imageBytes, treeBytes } = versions.release;
@@ -67,12 +81,7 @@ export async function bench(options: { runs?: number; log: (line: string) => voi
     }
     // The promise is about the worst.
     rows.push({ ...row("hangReset.ratio", ratios, "x"), value: Math.max(...ratios) });
-    for (const profile of profiles) {
-      // The promise is about the worst.
-      const found = await hangVipMs(profile);
-      rows.push({ ...row(`hangVip.${profile}`, found, "ms"), value: Math.max(...found) });
-    }
-    return rows;
+    return [...rows, ...(await hangVips())];
   } finally {
     versions.remove();
   }

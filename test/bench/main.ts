@@ -17,7 +17,7 @@ const USAGE = `usage: ./scripts/bench NAME [--json] [--runs N] [--only PREFIX] [
 
   --json          the rows as one JSON object on standard output, nothing else there
   --runs N        how often what is repeated is repeated, where the bench's own number is too many or too few
-  --only PREFIX   raft: only the figures whose key begins so, as "gap", "gap.fast" or "log.device"
+  --only PREFIX   raft: only the figures whose key begins so, as "gap", "gap.fast" or "log.device"; image: "hangVip"
   --minutes N     raft: of load, before memory is looked at (5)
 `;
 
