@@ -20,7 +20,8 @@ const OWN_LISTS = "/var/lib/apt/lists";
 
 /**
  * Downloads the packages of the list with their libraries, the kernel, and GRUB's modules, into `cache` (what is there already
- * is kept), and extracts them side by side into `pool`; for a secure image with what that takes in addition. Debian's release says which versions; the manifest says which they were.
+ * is kept), and extracts them side by side into `pool`; for a secure image with what that takes in addition. Debian's release
+ * says which versions; the manifest says which they were.
  */
 export async function fetchPackages(
   architecture: Architecture,

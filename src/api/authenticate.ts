@@ -73,7 +73,7 @@ export class Authenticator {
     const known = this.#remembered.get(key);
     if (known !== undefined && !isOver(known.expires, this.#ports.wallMs())) return known;
     const generation = this.#generation;
-    const identity = await this.#read(session);
+    const identity = await this.#read(session, key);
     if (identity === undefined) return refusal(CODE.authentication, FAILED);
     if (generation === this.#generation) {
       if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear();
@@ -82,13 +82,13 @@ export class Authenticator {
     return identity;
   }
 
-  async #read(session: string): Promise<Identity | undefined> {
+  async #read(session: string, key: string): Promise<Identity | undefined> {
     const colon = session.indexOf(":");
     if (colon < 1 || session.length > 1024) return undefined;
     const hash = sha256(session.slice(colon + 1));
     const [row] = await this.#query<UserRow>(USER_SQL, [session.slice(0, colon)]);
     if (row === undefined || row.enabled !== 1) return undefined;
-    const isOwn = row.id === ONEADMIN && isSame(sha256(session), this.#ownHash);
+    const isOwn = row.id === ONEADMIN && isSame(key, this.#ownHash);
     const expires = isOwn ? -1 : await this.#secretExpiry(row, hash);
     if (expires === undefined) return undefined;
     const { id: uid, name, gid, gname } = row;

@@ -46,8 +46,7 @@ export function createGate(config: VipConfig, options: GateOptions): Gate {
       powerInterfaces: config.powerInterfaces,
       conflict: config.conflict,
       announceIntervalMs: ANNOUNCE_INTERVAL_MS,
-      apiFreshMs: options.apiLimits.apiFreshMs,
-      apiDeadMs: options.apiLimits.apiDeadMs,
+      ...options.apiLimits,
     },
     linuxPorts((code, text) => options.log(`${code}: ${text}`), options.transferLeadership),
   );

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRpc } from "../cli/client/rpc.ts";
 import { type BoxStatus, readAnswer } from "../cli/ringfence/answers.ts";
+import { writeFileDurably } from "../store/durable-file.ts";
 import { ownEndpoint } from "./console-ports.ts";
 import { paths } from "./paths.ts";
 
@@ -15,9 +16,7 @@ const ANSWER_WITHIN_MS = 1500;
 export function createOwnSession(): string {
   const session = `oneadmin:${randomBytes(24).toString("base64url")}`;
   mkdirSync(paths.run, { recursive: true });
-  const aside = `${paths.ownSession}.new`;
-  writeFileSync(aside, session, { mode: 0o600 });
-  renameSync(aside, paths.ownSession);
+  writeFileDurably(paths.ownSession, session);
   return session;
 }
 

@@ -5,15 +5,15 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { BootFacts } from "../../src/cli/ringfence/answers.ts";
 import { isWhole, leaderOf, level, openStage, type Stage } from "../rack/product-stage.ts";
-import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import { HANGS } from "../support/image/hangs.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
 import { Versions } from "../support/image/versions.ts";
 import { PATIENT_CONF } from "../support/rack/box.ts";
 import type { RackNode } from "../support/rack/rack.ts";
-import { ours, whileWriting } from "./image-stage.ts";
+import { bootOf, ours, whileWriting } from "./image-stage.ts";
 
 /** The box that is a machine. */
 const MACHINE = 2;
@@ -32,20 +32,12 @@ test.after(async () => {
 
 const machine = (): RackNode => stage.rack.box(MACHINE);
 
-interface Boot {
-  readonly slot: string;
-  readonly version: string;
-}
-
-async function boot(): Promise<Boot | undefined> {
-  const status = (await statusOf(stage.client, endpoint(machine()))) as { readonly boot?: Boot | null } | undefined;
-  return status?.boot ?? undefined;
-}
+const boot = (): Promise<BootFacts | undefined> => bootOf(stage, machine());
 
 const command = (...words: readonly string[]): Promise<string> => ours(stage, machine(), words);
 
 /** It runs this version from this slot, in a cluster that is whole. */
-async function runs(what: string, wanted: Boot): Promise<void> {
+async function runs(what: string, wanted: Pick<BootFacts, "slot" | "version">): Promise<void> {
   await level(stage, what, 4 * BOOT_MS, async () => {
     const now = await boot();
     return now?.slot === wanted.slot && now.version === wanted.version ? undefined : JSON.stringify(now ?? "no answer");

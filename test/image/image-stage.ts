@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
+import type { BootFacts, BoxStatus } from "../../src/cli/ringfence/answers.ts";
 import { type Stage, wrongWrites } from "../rack/product-stage.ts";
-import { endpoint } from "../support/demo/bootstrap.ts";
+import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import { must } from "../support/rack/command.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { inNamespace } from "../support/rack/switch.ts";
@@ -28,6 +29,12 @@ export async function ours(
     const logs = await box.exec(["sh", "-c", tails]);
     throw new Error(`${String(error)}\n${logs.stdout}${logs.stderr}`);
   }
+}
+
+/** Which image a box runs; undefined while it does not answer. */
+export async function bootOf(stage: Stage, box: RackNode): Promise<BootFacts | undefined> {
+  const status = (await statusOf(stage.client, endpoint(box))) as Pick<BoxStatus, "boot"> | undefined;
+  return status?.boot ?? undefined;
 }
 
 /** Writes go on meanwhile, by the VIP: none is refused, lost or done twice, and at no instant two boxes hold it. */

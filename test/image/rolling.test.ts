@@ -5,13 +5,12 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isWhole, leaderOf, level, openStage, type Stage } from "../rack/product-stage.ts";
-import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import { theImage } from "../support/image/image.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
 import { Versions } from "../support/image/versions.ts";
 import { PATIENT_CONF } from "../support/rack/box.ts";
 import type { RackNode } from "../support/rack/rack.ts";
-import { ours, whileWriting } from "./image-stage.ts";
+import { bootOf, ours, whileWriting } from "./image-stage.ts";
 
 /** Three boots one after the other, each with an update before it. */
 const ROLL_MS = 20 * 60_000;
@@ -29,10 +28,7 @@ test.after(async () => {
 });
 
 async function versionOf(box: RackNode): Promise<string> {
-  const status = (await statusOf(stage.client, endpoint(box)).catch(() => undefined)) as
-    | { readonly boot?: { readonly slot: string; readonly version: string } | null }
-    | undefined;
-  const boot = status?.boot ?? undefined;
+  const boot = await bootOf(stage, box);
   return boot === undefined ? "no answer" : `${boot.version} in ${boot.slot}`;
 }
 

@@ -99,8 +99,7 @@ export class CoreProcess {
       powerInterfaces: [VIP.interface],
       conflict: "release",
       announceIntervalMs: 1500,
-      apiFreshMs: apiLimits(timings).apiFreshMs,
-      apiDeadMs: apiLimits(timings).apiDeadMs,
+      ...apiLimits(timings),
     };
     this.holder = createHolder(config, this.#holderPorts());
     this.pump = new Pump(

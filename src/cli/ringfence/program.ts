@@ -42,7 +42,7 @@ async function moveLeader({ rpc, terminal, words }: Context): Promise<void> {
   if (!/^(-1|\d+)$/.test(server))
     throw new CommandFailure(`"${server}" is not the number of a server: onezone show 0 lists them`);
   await rpc.once("ringfence.leader.move", Number(server));
-  terminal.out("Leadership and the VIP have moved.\n");
+  terminal.out(`Leadership and the VIP ${server === "-1" ? "have moved" : `are with server ${server}`}.\n`);
 }
 
 async function trustHost(context: Context): Promise<void> {
