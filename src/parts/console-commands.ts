@@ -16,7 +16,7 @@ import { changeNetwork, keepNetwork } from "./console-network.ts";
 import type { ConsolePassword } from "./console-password.ts";
 import type { ConsoleRecords } from "./console-records.ts";
 import { installUpdate, switchSlot } from "./install-update.ts";
-import { ownStatus } from "./own-status.ts";
+import { ownRpc, ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { openSlots, rebootMachine, slotStatus } from "./slots.ts";
 import { listSticks, type Sticks, withSticks } from "./usb-sticks.ts";
@@ -182,11 +182,10 @@ export class ConsoleCommands {
     const waiting = this.#options.records.waiting();
     let told = "";
     let isDone = true;
-    const { createRpc } = await import("../cli/client/rpc.ts");
-    const { readCredentials } = await import("./one-auth.ts");
     try {
-      const { endpoint } = this.#options;
-      told = await readConsoleRecord(createRpc({ endpoint: () => endpoint, session: () => readCredentials() ?? "" }));
+      const rpc = ownRpc(this.#options.endpoint);
+      if (rpc === undefined) throw new Error("this box's program has not run since the boot");
+      told = await readConsoleRecord(rpc);
     } catch (error) {
       isDone = false;
       told = `The cluster's record cannot be read: ${error instanceof Error ? error.message : String(error)}\n`;

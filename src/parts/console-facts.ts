@@ -6,7 +6,7 @@ import { whyWaiting } from "../cli/ringfence/join.ts";
 import type { ClusterFacts, Facts } from "../console/types.ts";
 import { whatIsWrong } from "../console/wrong.ts";
 import { isImage, readBootReport, slotLine } from "./image.ts";
-import { askThisBox, ownStatus } from "./own-status.ts";
+import { askThisBox, ownStatus, refusesCredentials } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { readUpdateRecord } from "./slots.ts";
 
@@ -23,10 +23,12 @@ export interface Surroundings {
 /** Looks at this box, with or without its main process. Never throws; two seconds at most. */
 export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings): Promise<Facts> {
   const problems: string[] = [];
-  const [status, fencing] = await Promise.all([
+  const [status, fencing, isRefused] = await Promise.all([
     ownStatus(endpoint),
     askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint),
+    refusesCredentials(endpoint),
   ]);
+  if (isRefused) problems.push(`${paths.oneAuth} is refused, so commands here are: write oneadmin's password into it`);
   const cluster = status === undefined ? undefined : clusterFacts(status);
   const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
   return {

@@ -2,6 +2,7 @@
 /**
  * Three machines in emulators take two processors when they idle (appliance/DESIGN.md), so nothing else may run beside this.
  */
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isWhole, leaderOf, level, openStage, type Stage } from "../rack/product-stage.ts";
@@ -9,6 +10,7 @@ import { theImage } from "../support/image/image.ts";
 import { BOOT_MS } from "../support/image/machine.ts";
 import { Versions } from "../support/image/versions.ts";
 import { PATIENT_CONF } from "../support/rack/box.ts";
+import { serialLog } from "../support/rack/box-image.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { bootOf, ours, whileWriting } from "./image-stage.ts";
 
@@ -55,8 +57,10 @@ test("an update of the cluster stops where a plug is pulled, goes on when it is 
     assert.equal(await Promise.all(stage.rack.boxes.map(versionOf)), Array(3).fill("0.1.0 in A"));
 
     const going = ours(stage, leader, roll, ROLL_MS);
-    await level(stage, "the first box restarts", 2 * BOOT_MS, async () =>
-      (await versionOf(first)) === "no answer" ? undefined : "it answers",
+    await level(stage, "the first box tries the new version", 3 * BOOT_MS, async () =>
+      /ringfence: slot B, try 1/.test(readFileSync(serialLog(stage.rack.place, first.name), "utf8"))
+        ? undefined
+        : "not yet",
     );
     // In the middle of the boot that is to prove it.
     await Bun.sleep(20_000);

@@ -63,6 +63,21 @@ test("a follower's line shows the cluster, and what is done there is on the clus
   assert.match(await command(leader, ["ringfence", "fence", "status"]), /ARMED +: no/);
 });
 
+test("credentials that the cluster does not take are said, and the console needs none", async () => {
+  const box = stage.rack.box(1);
+  const file = "/var/lib/one/.one/one_auth";
+  const right = (await box.exec(["cat", file])).stdout;
+  const write = (text: string) => box.exec(["sh", "-c", `cat >${file}`], { stdin: text });
+  const screen = async (): Promise<string> => (await box.exec(["ringfence", "console", "exec", "status"])).stdout;
+  assert.not.match(await screen(), /one_auth/);
+  await write("oneadmin:what it was before\n");
+  assert.match((await box.exec(["onezone", "show", "0"])).stderr, /couldn't be authenticated/);
+  assert.match(await screen(), /! \/var\/lib\/one\/\.one\/one_auth is refused/);
+  assert.match((await box.exec(["ringfence", "console", "exec", "record"])).stdout, /disarm work on the line: done/);
+  await write(right);
+  assert.not.match(await screen(), /one_auth/);
+});
+
 test("the console outlives main, and starts it anew", async () => {
   const box = stage.rack.box(1);
   const before = box

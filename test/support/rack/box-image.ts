@@ -72,7 +72,7 @@ export async function emulatorOf(place: Place, plan: NodePlan): Promise<readonly
   );
   const run = nodeRunDirectory(place, plan.name);
   const disk = diskOf(place, plan);
-  const log = `${nodeDataDirectory(place, plan.name)}/log/serial.log`;
+  const log = serialLog(place, plan.name);
   return [
     ...emulator({
       ...{ image: disk, format: "raw", architecture: releaseOf(disk).architecture },
@@ -89,6 +89,11 @@ export async function emulatorOf(place: Place, plan: NodePlan): Promise<readonly
     ...["-serial", "chardev:line"],
     ...["-qmp", `unix:${run}/qmp,server=on,wait=off`],
   ];
+}
+
+/** All that a box's machine has said on its first line, of every boot since the rack came up. */
+export function serialLog(place: Place, name: string): string {
+  return `${nodeDataDirectory(place, name)}/log/serial.log`;
 }
 
 function tapOf(wire: Wire): string {
