@@ -1,4 +1,4 @@
-// Three images as a cluster: an update of all of them, with plugs pulled in it. time-limit: 3000 s
+// Three images as a cluster: an update of all of them to another feature level, with plugs pulled in it. time-limit: 3000 s
 /**
  * Three machines in emulators take two processors when they idle (appliance/DESIGN.md), so nothing else may run beside this.
  */
@@ -18,6 +18,7 @@ import { bootOf, ours, whileWriting } from "./image-stage.ts";
 const ROLL_MS = 20 * 60_000;
 const image = await theImage();
 const versions = new Versions(image);
+const RAISE = ["ringfence", "level", "raise", "--yes"];
 let stage: Stage;
 
 test.before(async () => {
@@ -29,13 +30,28 @@ test.after(async () => {
   versions.remove();
 });
 
+/** What a command says that must fail. */
+function refusalOf(command: Promise<string>): Promise<string> {
+  return command.then(
+    (text) => `it did not fail: ${text}`,
+    (error: unknown) => String(error),
+  );
+}
+
 async function versionOf(box: RackNode): Promise<string> {
   const boot = await bootOf(stage, box);
   return boot === undefined ? "no answer" : `${boot.version} in ${boot.slot}`;
 }
 
-test("an update of the cluster stops where a plug is pulled, goes on when it is asked again, and costs no write", async () => {
-  const bundle = versions.same({ version: "0.2.0" });
+async function allRun(wanted: string): Promise<void> {
+  await level(stage, `all boxes run ${wanted}`, BOOT_MS, async () => {
+    const versions = await Promise.all(stage.rack.boxes.map(versionOf));
+    return versions.every((version) => version === wanted) ? undefined : versions.join(", ");
+  });
+}
+
+test("an update of all boxes stops where a plug is pulled, goes on when asked again, and costs no write; then its level is raised", async () => {
+  const bundle = await versions.ofNextLevel({ version: "0.2.0" });
   const roll = ["ringfence", "update", "apply", bundle, "--cluster"];
   await level(stage, "slot A of each box is marked good", 2 * BOOT_MS, async () => {
     const texts = await Promise.all(stage.rack.boxes.map((box) => ours(stage, box, ["ringfence", "slot", "status"])));
@@ -45,16 +61,13 @@ test("an update of the cluster stops where a plug is pulled, goes on when it is 
     const leader = await leaderOf(stage);
     // A box that only follows is updated first, by number.
     const first = stage.rack.boxes.find((box) => box !== leader) ?? leader;
-    const broken = ours(stage, leader, roll, ROLL_MS).then(
-      () => "went on",
-      (error: unknown) => String(error),
-    );
+    const broken = refusalOf(ours(stage, leader, roll, ROLL_MS));
     await Bun.sleep(8000);
     await first.powerCut();
     await first.powerOn();
     assert.match(await broken, /not known any more|does not answer|No answer/);
     await isWhole(stage, stage.rack.boxes, 2 * BOOT_MS);
-    assert.equal(await Promise.all(stage.rack.boxes.map(versionOf)), Array(3).fill("0.1.0 in A"));
+    await allRun("0.1.0 in A");
 
     const going = ours(stage, leader, roll, ROLL_MS);
     await level(stage, "the first box tries the new version", 3 * BOOT_MS, async () =>
@@ -66,10 +79,20 @@ test("an update of the cluster stops where a plug is pulled, goes on when it is 
     await Bun.sleep(20_000);
     await first.powerCut();
     await first.powerOn();
+    await level(stage, "the first box runs the new version", 4 * BOOT_MS, async () => {
+      const version = await versionOf(first);
+      return version === "0.2.0 in B" ? undefined : version;
+    });
+    // One box knows a level that the others do not: they work together, at the old one.
+    assert.match(await refusalOf(ours(stage, first, RAISE)), /The feature level stays/);
     assert.match(await going, /All boxes run 0\.2\.0/);
     await isWhole(stage, stage.rack.boxes, 2 * BOOT_MS);
-    assert.equal(await Promise.all(stage.rack.boxes.map(versionOf)), Array(3).fill("0.2.0 in B"));
+    await allRun("0.2.0 in B");
   });
+  assert.match(await ours(stage, await leaderOf(stage), RAISE), /Feature level 2 is in force/);
+  const old = versions.same({ version: "0.1.0" });
+  const back = ours(stage, await leaderOf(stage), ["ringfence", "update", "apply", old, "--downgrade"]);
+  assert.match(await refusalOf(back), /knows feature level 1, and the cluster is at 2: there is no way back/);
 });
 
 test.run();

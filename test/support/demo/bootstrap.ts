@@ -80,8 +80,8 @@ export function endpoint(box: RackNode): string {
 }
 
 /** The box's own view; undefined while it does not answer. */
-export async function statusOf(client: RackClient, url?: string): Promise<BoxStatus | undefined> {
-  const answer = await client.call("ringfence.status", [], url === undefined ? {} : { url, timeoutMs: 1000 });
+export async function statusOf(client: RackClient, url?: string, timeoutMs = 1000): Promise<BoxStatus | undefined> {
+  const answer = await client.call("ringfence.status", [], url === undefined ? {} : { url, timeoutMs });
   return answer.kind === "ok" ? (JSON.parse(answer.value) as BoxStatus) : undefined;
 }
 

@@ -1,8 +1,19 @@
 /** Update bundles for the tests, signed with the TEST key: made of an image, without building one more. */
 import { generateKeyPairSync } from "node:crypto";
-import { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import * as assert from "uvu/assert";
 import { architectureNamed } from "../../../appliance/architecture.ts";
 import { command } from "../../../appliance/command.ts";
 import { releaseOf } from "../../../appliance/disk.ts";
@@ -30,6 +41,21 @@ export class Versions {
     const file = `${this.#directory}/slot.squashfs`;
     writeFileSync(file, this.#squashfs());
     return this.#bundle(file, change);
+  }
+
+  /** The image's own content, but that it knows one feature level more, which makes a table. */
+  async ofNextLevel(change: Partial<Description>): Promise<string> {
+    const [whole, root, file] = [this.path("whole.squashfs"), this.path("next-root"), this.path("next.squashfs")];
+    writeFileSync(whole, this.#squashfs());
+    await command(["unsquashfs", "-q", "-n", "-d", root, whole]);
+    const program = `${root}/usr/lib/ringfence/main.js`;
+    const text = readFileSync(program, "utf8");
+    const level = '{text:"next",migration:[{sql:"CREATE TABLE next_level (id INTEGER)",values:[]}]}';
+    const changed = text.replace(/(LEVELS=\[\{text:"[^\]]*migration:\[\]\})\]/, `$1,${level}]`);
+    assert.not.equal(changed, text, "main.js has no list of levels");
+    writeFileSync(program, changed);
+    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    return this.#bundle(file, { ...change, featureLevel: this.release.featureLevel + 1 });
   }
 
   /** Kernel, initramfs and what that needs of its slot, and behind them nothing that could start: what a bad build may be. */
