@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import type { BootFacts, BoxStatus } from "../../src/cli/ringfence/answers.ts";
 import { type Stage, wrongWrites } from "../rack/product-stage.ts";
-import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
+import { endpoint, setPace, statusOf } from "../support/demo/bootstrap.ts";
 import { must } from "../support/rack/command.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { inNamespace } from "../support/rack/switch.ts";
@@ -9,10 +9,10 @@ import { judgeHolders } from "../support/rack/watch/judge.ts";
 
 /** An update is sent, written and read back: half a minute on a quiet machine. */
 const COMMAND_MS = 600_000;
-/** In an emulator that shares its processors a box is slow to say what it runs. */
-const ANSWER_MS = 10_000;
 /** As many as a machine in an emulator applies beside its boot. */
 const WRITE_EVERY_MS = 500;
+
+setPace("emulated");
 
 /** A command of ours from the operator's machine, against a box. What fails says what a box that is a machine has logged. */
 export async function ours(
@@ -35,7 +35,7 @@ export async function ours(
 
 /** Which image a box runs; undefined while it does not answer. */
 export async function bootOf(stage: Stage, box: RackNode): Promise<BootFacts | undefined> {
-  const status = (await statusOf(stage.client, endpoint(box), ANSWER_MS)) as Pick<BoxStatus, "boot"> | undefined;
+  const status = (await statusOf(stage.client, endpoint(box))) as Pick<BoxStatus, "boot"> | undefined;
   return status?.boot ?? undefined;
 }
 

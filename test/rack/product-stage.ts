@@ -1,6 +1,6 @@
 /** A rack on which the product runs as one cluster, for the tests of the whole: how it is made, and how a level is waited for. */
 import { existsSync, readFileSync } from "node:fs";
-import { type BoxStatus, endpoint, statusOf } from "../support/demo/bootstrap.ts";
+import { type BoxStatus, endpoint, paceNow, statusOf } from "../support/demo/bootstrap.ts";
 import { RackClient, type Written } from "../support/demo/client.ts";
 import type { RpcAnswer, RpcArgument } from "../support/demo/xml-rpc.ts";
 import { PATIENCE } from "../support/patience.ts";
@@ -141,7 +141,7 @@ export async function level(
   what: string,
   withinMs: number,
   missing: () => Promise<string | undefined>,
-  everyMs = 50,
+  everyMs = paceNow().everyMs / 2,
 ): Promise<void> {
   const patienceMs = withinMs * PATIENCE;
   const deadline = monotonicMs() + patienceMs;

@@ -58,14 +58,31 @@ export async function command(box: RackNode, words: readonly string[], stdin?: s
   );
 }
 
-/** `withinMs`: on a quiet machine. */
+/** How the boxes are asked. Emulated machines answer slower, and each question and each write costs them. */
+const PACES = {
+  native: { answerMs: 1000, everyMs: 100, writePauseMs: 0, patience: PATIENCE },
+  emulated: { answerMs: 5000, everyMs: 1000, writePauseMs: 500, patience: 3 * PATIENCE },
+};
+let pace = PACES.native;
+
+/** From now on, for all of this process. */
+export function setPace(name: keyof typeof PACES): void {
+  pace = PACES[name];
+}
+
+/** `writePauseMs`: of each writer before each write. */
+export function paceNow(): (typeof PACES)["native"] {
+  return pace;
+}
+
+/** `withinMs`: on a quiet machine, natively. */
 export async function until(
   what: string,
   withinMs: number,
   isTrue: () => Promise<boolean>,
-  everyMs = 100,
+  everyMs = pace.everyMs,
 ): Promise<void> {
-  const patienceMs = withinMs * PATIENCE;
+  const patienceMs = withinMs * pace.patience;
   const deadline = performance.now() + patienceMs;
   for (;;) {
     if (await isTrue()) return;
@@ -80,13 +97,13 @@ export function endpoint(box: RackNode): string {
 }
 
 /** The box's own view; undefined while it does not answer. */
-export async function statusOf(client: RackClient, url?: string, timeoutMs = 1000): Promise<BoxStatus | undefined> {
-  const answer = await client.call("ringfence.status", [], url === undefined ? {} : { url, timeoutMs });
+export async function statusOf(client: RackClient, url?: string): Promise<BoxStatus | undefined> {
+  const answer = await client.call("ringfence.status", [], url === undefined ? {} : { url, timeoutMs: pace.answerMs });
   return answer.kind === "ok" ? (JSON.parse(answer.value) as BoxStatus) : undefined;
 }
 
 export async function fenceStatus(client: RackClient): Promise<readonly FenceStatus[]> {
-  const answer = await client.call("ringfence.fence.status", [], { timeoutMs: 1000 });
+  const answer = await client.call("ringfence.fence.status", [], { timeoutMs: pace.answerMs });
   return answer.kind === "ok" ? (JSON.parse(answer.value) as { hosts: FenceStatus[] }).hosts : [];
 }
 
@@ -165,7 +182,7 @@ export interface VmView {
 }
 
 export async function vmOf(client: RackClient, vmId: number): Promise<VmView | undefined> {
-  const answer = await client.call("one.vm.info", [vmId], { timeoutMs: 1000 });
+  const answer = await client.call("one.vm.info", [vmId], { timeoutMs: pace.answerMs });
   if (answer.kind !== "ok") return undefined;
   const text = (name: string): string =>
     new RegExp(`<${name}>(?:<!\\[CDATA\\[)?([^<\\]]*)`).exec(answer.value)?.[1] ?? "";

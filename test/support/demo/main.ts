@@ -5,7 +5,7 @@ import { theImage } from "../image/image.ts";
 import { PATIENT_CONF } from "../rack/box.ts";
 import { placeOf } from "../rack/place.ts";
 import { openRack, type Rack, upRack } from "../rack/rack.ts";
-import { addHosts, formCluster, startGuest, waitForReadyBmcs } from "./bootstrap.ts";
+import { addHosts, formCluster, setPace, startGuest, waitForReadyBmcs } from "./bootstrap.ts";
 import { RackClient } from "./client.ts";
 import {
   bringBack,
@@ -110,6 +110,7 @@ async function demo(): Promise<void> {
     throw new Error("a rack is up that this demo did not make: take it down first with ./scripts/rack down");
   }
   title("A rack: three boxes, three hypervisors with BMCs, a client, two switches");
+  if (has("--images")) setPace("emulated");
   const image = has("--images") ? { image: await theImage(), ...PATIENT_CONF } : {};
   rack = await upRack({ boxes: 3, hosts: 3, tier: "linux", profile: has("--fast") ? "fast" : "default", ...image });
   writeFileSync(mark, "");

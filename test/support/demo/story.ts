@@ -4,7 +4,7 @@ import { doubleRun, ringRecords } from "../rack/guest/record.ts";
 import type { Rack, RackHost } from "../rack/rack.ts";
 import { answerTimes, firstAnswer, firstRecordOfNewBoot, judgeHolders, longestGap } from "../rack/watch/judge.ts";
 import type { Watcher } from "../rack/watch/watcher.ts";
-import { endpoint, fenceStatus, type StartedGuest, statusOf, until, vmOf } from "./bootstrap.ts";
+import { endpoint, fenceStatus, paceNow, type StartedGuest, statusOf, until, vmOf } from "./bootstrap.ts";
 import type { RackClient, Written } from "./client.ts";
 
 /** One failed hypervisor and its VM. */
@@ -39,7 +39,7 @@ export async function loseLeader(
 ): Promise<{ readonly box: string; readonly gapMs: number; readonly newLeader: string; readonly written: Written }> {
   const { rack, client } = stage;
   const leader = await leaderBox(stage);
-  await client.startWriting(4, `w${Math.floor(Date.now() / 1000)}`);
+  await client.startWriting(4, `w${Math.floor(Date.now() / 1000)}`, { pauseMs: paceNow().writePauseMs });
   await Bun.sleep(2000);
   const cut = await rack.box(leader).powerCut();
   await until("another box holds the VIP", HEAL_TIMEOUT_MS, async () => {
