@@ -20,8 +20,10 @@ const image = await theImage();
 const versions = new Versions(image);
 const RAISE = ["ringfence", "level", "raise", "--yes"];
 let stage: Stage;
+let bundle: string;
 
 test.before(async () => {
+  bundle = await versions.ofNextLevel({ version: "0.2.0" });
   const machines = { image, ...PATIENT_CONF };
   stage = await openStage({ name: "imgr", boxes: 3, hosts: 0, wholeMs: 6 * BOOT_MS, ...machines });
 });
@@ -51,7 +53,6 @@ async function allRun(wanted: string): Promise<void> {
 }
 
 test("an update of all boxes stops where a plug is pulled, goes on when asked again, and costs no write; then its level is raised", async () => {
-  const bundle = await versions.ofNextLevel({ version: "0.2.0" });
   const roll = ["ringfence", "update", "apply", bundle, "--cluster"];
   await level(stage, "slot A of each box is marked good", 2 * BOOT_MS, async () => {
     const texts = await Promise.all(stage.rack.boxes.map((box) => ours(stage, box, ["ringfence", "slot", "status"])));
