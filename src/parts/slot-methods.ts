@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { CodedError, errorChain } from "../base/error.ts";
 import { TrialWatch } from "../box/update/trial.ts";
+import { UPLOAD_LOST } from "../cli/ringfence/answers.ts";
 import { createClock } from "../linux/clock.ts";
 import type { Caller } from "../one/caller.ts";
 import type { Method, Parameter, Value } from "../one/method.ts";
@@ -117,11 +118,8 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
     },
   });
   const uploadOf = (id: unknown): Upload => {
-    if (upload === undefined || upload.id !== id)
-      throw new CodedError(
-        "update",
-        "This update is not known any more: the box's program was started again, or another update was begun",
-      );
+    if (upload === undefined) throw new CodedError("update", UPLOAD_LOST);
+    if (upload.id !== id) throw new CodedError("update", "Another update was begun in place of this one");
     return upload;
   };
   return [

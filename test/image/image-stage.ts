@@ -28,8 +28,10 @@ export async function ours(
     return await must([...inNamespace(stage.rack.place, "client"), ...bun, ...words, ...way], { timeoutMs });
   } catch (error) {
     const tails = "uptime; tail -n 12 /var/log/one/ringfence.log /var/log/one/supervisor.log";
-    const logs = await box.exec(["sh", "-c", tails]);
-    throw new Error(`${String(error)}\n${logs.stdout}${logs.stderr}`);
+    const logs = await Promise.all(
+      stage.rack.boxes.filter((one) => one.isOn()).map((one) => one.exec(["sh", "-c", `hostname; ${tails}`])),
+    );
+    throw new Error(`${String(error)}\n${logs.map(({ stdout, stderr }) => stdout + stderr).join("\n")}`);
   }
 }
 

@@ -189,3 +189,6 @@ export function readAnswer<T extends object>(text: string, part: keyof T & strin
   }
   return value as T;
 }
+
+/** What a box says that has lost the beginning of an upload: it may be sent anew. */
+export const UPLOAD_LOST = "This update is not known any more: the box's program was started again";

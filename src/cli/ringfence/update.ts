@@ -5,7 +5,7 @@ import { describeBundle } from "../../box/bundle.ts";
 import type { Rpc } from "../client/rpc.ts";
 import type { Context } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
-import { type BoxStatus, readAnswer, type SlotStatus } from "./answers.ts";
+import { type BoxStatus, readAnswer, type SlotStatus, UPLOAD_LOST } from "./answers.ts";
 import { endpointsOf } from "./look.ts";
 import { typed } from "./typed.ts";
 
@@ -14,6 +14,7 @@ const PIECE_BYTES = 512 * 1024;
 const PIECE_PAUSE_MS = 50;
 const POLL_MS = 1000;
 const PROBE_MS = 2000;
+const SENDS_MAX = 3;
 /** A box has ten minutes to prove itself, and three boots before and after it. */
 const TRIAL_MS_MAX = 20 * 60_000;
 /** After a box came back, until all boxes hear each other and have all entries. */
@@ -79,8 +80,30 @@ async function readBundle(file: string): Promise<Bundle> {
   }
 }
 
-/** Brings the bundle to one box, which writes it into its other slot while it comes. Throws CommandFailure with its word. */
-async function send(rpc: Rpc, { file }: Bundle, allowsDowngrade: boolean): Promise<{ slot: string; seconds: string }> {
+/**
+ * Brings the bundle to one box, which writes it into its other slot while it comes; anew when the box lost what it had,
+ * which harms nothing. Throws CommandFailure with its word.
+ */
+export async function send(
+  rpc: Rpc,
+  bundle: Pick<Bundle, "file">,
+  allowsDowngrade: boolean,
+): Promise<{ slot: string; seconds: string }> {
+  for (let sends = 1; ; sends++) {
+    try {
+      return await sendOnce(rpc, bundle, allowsDowngrade);
+    } catch (error) {
+      const isLost = error instanceof CommandFailure && error.message.includes(UPLOAD_LOST);
+      if (!isLost || sends === SENDS_MAX) throw error;
+    }
+  }
+}
+
+async function sendOnce(
+  rpc: Rpc,
+  { file }: Pick<Bundle, "file">,
+  allowsDowngrade: boolean,
+): Promise<{ slot: string; seconds: string }> {
   const began = performance.now();
   const id = await rpc.transfer("ringfence.update.begin", allowsDowngrade);
   const answer = (text: string): UploadAnswer => readAnswer<UploadAnswer>(text, "kind");
@@ -128,6 +151,7 @@ async function rollOver({ rpc, terminal, options }: Context, bundle: Bundle): Pr
     }
     const { slot, seconds } = await send(box.rpc, bundle, options.has("downgrade"));
     terminal.out(`${box.name}: ${bundle.version} is in slot ${slot}, after ${seconds} s\n`);
+    await untilWhole(rpc, all, `before the restart of ${box.name}`);
     await giveLeadershipUp(box, terminal.out);
     await box.rpc.once("ringfence.box.restart");
     if (box.isOwn) {
