@@ -28,7 +28,7 @@ export async function gatherFacts({ endpoint, version, lastEnd }: Surroundings):
     askThisBox<FenceStatus>("ringfence.fence.status", "hosts", endpoint),
     refusesCredentials(endpoint),
   ]);
-  if (isRefused) problems.push(`${paths.oneAuth} is refused, so commands here are: write oneadmin's password into it`);
+  if (isRefused) problems.push("one_auth is refused: commands here need oneadmin's password in it");
   const cluster = status === undefined ? undefined : clusterFacts(status);
   const box = status === undefined || status.box.name === "" ? hostname() : status.box.name;
   return {
