@@ -54,14 +54,18 @@ function withName(facts: Facts, shown: Facts | undefined): Facts {
 function settle(from: ConsoleStep): ConsoleStep {
   let { state } = from;
   const effects = [...from.effects];
-  for (let [byte] = state.ahead; byte !== undefined && takesInput(state.mode); [byte] = state.ahead) {
+  const { ahead } = state;
+  let taken = 0;
+  for (let byte = ahead[0]; byte !== undefined && takesInput(state.mode); byte = ahead[taken]) {
+    taken++;
     const { state: keys, key } = readKey(state.keys, byte);
-    state = { ...state, keys, ahead: state.ahead.slice(1) };
+    if (keys !== state.keys) state = { ...state, keys };
     if (key === undefined) continue;
     const next = pressed(state, key);
-    state = next.state;
     effects.push(...next.effects);
+    state = next.state;
   }
+  if (taken > 0) state = { ...state, ahead: ahead.slice(taken) };
   if (state.isInputOver && state.ahead.length === 0 && state.mode.kind === "asking") {
     const over = called(state, "Nothing was done: no answer.", [write("\r\n")]);
     return { state: over.state, effects: joined([...effects, ...over.effects]) };

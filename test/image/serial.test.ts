@@ -11,6 +11,8 @@ import { BOOT_MS } from "../support/image/machine.ts";
 const image = await theImage();
 const PROMPT = /(\w+)> $/;
 const CTRL_C = "\u0003";
+/** Each waits for half a minute. */
+const ASKS_MAX = 8;
 const NOISE_BYTES = 16_384;
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e6));
 
@@ -44,10 +46,17 @@ test("a console on a second line at 9600 baud bears noise, endless lines, a pull
     assert.match(before, /^\d+ \d+\n/, `the console's process is "${before}"`);
 
     const answers = async (what: string): Promise<void> => {
-      await line.type(CTRL_C);
+      const began = performance.now();
+      // As a person does: what comes faster than the box reads is lost with the noise around it.
       const from = line.text.length;
-      await line.type("\r");
-      await line.expect(/help lists[^\n]*\r\n\w+> $/, 60_000, from);
+      for (let tries = 1; ; tries++) {
+        await line.type(`${CTRL_C}\r`);
+        const isDone = await line.expect(/help lists[^\n]*\r\n\w+> $/, 10_000, from).catch((error: unknown) => {
+          if (tries === ASKS_MAX) throw error;
+        });
+        if (isDone !== undefined) break;
+      }
+      console.log(`${what}: answered after ${((performance.now() - began) / 1000).toFixed(0)} s`);
       assert.is(await shell(box, CONSOLE_OF("ttyS1")), before, `${what}: it is another console now`);
     };
     await line.type(noise());
