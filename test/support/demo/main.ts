@@ -33,7 +33,7 @@ if (has("--help") || has("-h") || stranger !== undefined) {
   --down   takes the rack down at the end
   --fast   the fast Raft profile (boxes on one quiet switch)
   --images the boxes are emulated machines that start from the appliance's image (built when there is none of this
-           source). Each takes most of a processor without hardware virtualisation: not yet seen to end on a machine of two`);
+           source). Each takes a processor without hardware virtualisation: on a machine of two no hypervisor is monitored in time`);
   process.exit(stranger === undefined ? 0 : 2);
 }
 
