@@ -96,8 +96,14 @@ async function attempt(
   const agreed = await shakeHands(link, options, deadline, timeoutMs);
   const session = new Session(link, agreed, options);
   const deadlineMs = Math.max(1, deadline.remainingMs());
-  await session.setPrivilege(options.privilege, signal ? { deadlineMs, signal } : { deadlineMs });
-  return session;
+  try {
+    await session.setPrivilege(options.privilege, signal ? { deadlineMs, signal } : { deadlineMs });
+    return session;
+  } catch (error) {
+    // The BMC has it as active, and would keep its slot for a minute. Told once: the deadline may be over.
+    void session.close();
+    throw error;
+  }
 }
 
 /** "Inactive session id" comes from firmware that mixed up two handshakes: the next one works. */

@@ -440,6 +440,15 @@ for (const [name, flaws, quirks, without] of flawed) {
   });
 }
 
+test("a login that fails at its last step leaves no session at the BMC", () =>
+  withBmc({ slots: 1, flaws: { refusesPrivilege: true } }, async ({ bmc, open }) => {
+    for (let login = 1; login <= 3; login++) {
+      await failsWith("privilege", open());
+      for (const end = performance.now() + 2000; bmc.activeSessions > 0; await Bun.sleep(1))
+        assert.ok(performance.now() < end, `login ${login} keeps its slot`);
+    }
+  }));
+
 test("pacing keeps the least time between two requests", () =>
   withBmc({}, async ({ open }) => {
     const session = await open({ quirks: { pacingMs: 60 } });
