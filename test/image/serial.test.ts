@@ -75,7 +75,7 @@ test("a console on a second line at 9600 baud bears noise, endless lines, a pull
     assert.match(await line.say("", PROMPT), /help lists/);
     assert.not.match(line.text, /disarmed/);
     assert.not.match(await shell(box, "ringfence console record", 60_000), /disarm/);
-    assert.match(await shell(box, "ringfence fence status", 60_000), /armed/);
+    assert.match(await shell(box, "ringfence fence status", 60_000), /ARMED +: yes/);
 
     // Three are free, then it takes longer and longer, and longer again on every other line; nobody is locked out.
     const waits: number[] = [];
