@@ -45,31 +45,27 @@ export class Versions {
 
   /** The image's own content, but that it knows one feature level more, which makes a table. */
   async ofNextLevel(change: Partial<Description>): Promise<string> {
-    const [whole, root, file] = [this.path("whole.squashfs"), this.path("next-root"), this.path("next.squashfs")];
-    writeFileSync(whole, this.#squashfs());
-    await command(["unsquashfs", "-q", "-n", "-d", root, whole]);
-    const program = `${root}/usr/lib/ringfence/main.js`;
-    const text = readFileSync(program, "utf8");
-    const level = '{text:"next",migration:[{sql:"CREATE TABLE next_level (id INTEGER)",values:[]}]}';
-    const changed = text.replace(/(LEVELS=\[\{text:"[^\]]*migration:\[\]\})\]/, `$1,${level}]`);
-    assert.not.equal(changed, text, "main.js has no list of levels");
-    writeFileSync(program, changed);
-    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    const file = await this.#repacked([], (root) => {
+      const program = `${root}/usr/lib/ringfence/main.js`;
+      const text = readFileSync(program, "utf8");
+      const level = '{text:"next",migration:[{sql:"CREATE TABLE next_level (id INTEGER)",values:[]}]}';
+      const changed = text.replace(/(LEVELS=\[\{text:"[^\]]*migration:\[\]\})\]/, `$1,${level}]`);
+      assert.not.equal(changed, text, "main.js has no list of levels");
+      writeFileSync(program, changed);
+    });
     return this.#bundle(file, { ...change, featureLevel: this.release.featureLevel + 1 });
   }
 
   /** Kernel, initramfs and what that needs of its slot, and behind them nothing that could start: what a bad build may be. */
   async withoutUserland(change: Partial<Description>): Promise<string> {
-    const [whole, root, file] = [this.path("whole.squashfs"), this.path("root"), this.path("bad.squashfs")];
-    writeFileSync(whole, this.#squashfs());
     const architecture = architectureNamed(this.release.architecture);
     const libraries = ["lib", "lib64", "usr/lib64", `usr/lib/${architecture.libraries}`];
     const kept = ["boot/vmlinuz", "boot/initrd", "sbin", "usr/sbin/e2fsck", ...libraries];
-    await command(["unsquashfs", "-q", "-n", "-d", root, whole, ...kept]);
-    // What the initramfs needs of it: places to mount.
-    for (const name of ["proc", "sys", "dev", "run", "tmp", "var", "data", "etc/one", "root/.ssh"])
-      mkdirSync(`${root}/${name}`, { recursive: true });
-    await packRoot(root, file, architecture, this.release.builtAt);
+    const file = await this.#repacked(kept, (root) => {
+      // What the initramfs needs of it: places to mount.
+      for (const name of ["proc", "sys", "dev", "run", "tmp", "var", "data", "etc/one", "root/.ssh"])
+        mkdirSync(`${root}/${name}`, { recursive: true });
+    });
     return this.#bundle(file, change);
   }
 
@@ -83,11 +79,7 @@ export class Versions {
 
   /** A slot whose initramfs is another one than its OpenPGP signature is for; its footer is right. */
   async withAnotherInitramfs(): Promise<SlotContent> {
-    const [whole, root, file] = [this.path("whole.squashfs"), this.path("boot-root"), this.path("another.squashfs")];
-    writeFileSync(whole, this.#squashfs());
-    await command(["unsquashfs", "-q", "-n", "-d", root, whole, "boot"]);
-    appendFileSync(`${root}/boot/initrd`, "not signed");
-    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    const file = await this.#repacked(["boot"], (root) => appendFileSync(`${root}/boot/initrd`, "not signed"));
     return this.#seal(file, {}, readSigningKey(REPOSITORY, undefined));
   }
 
@@ -102,6 +94,17 @@ export class Versions {
 
   #squashfs(): Uint8Array {
     return read(this.#image, partitionOffset("ringfence-a"), this.release.imageBytes);
+  }
+
+  /** A squashfs of these parts of the image's root (none named: all of it) after `change`. */
+  async #repacked(parts: readonly string[], change: (root: string) => void): Promise<string> {
+    const [whole, root, file] = [this.path("whole.squashfs"), this.path("root"), this.path("changed.squashfs")];
+    writeFileSync(whole, this.#squashfs());
+    await command(["unsquashfs", "-q", "-n", "-d", root, whole, ...parts]);
+    change(root);
+    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    rmSync(root, { recursive: true });
+    return file;
   }
 
   #bundle(squashfs: string, change: Partial<Description>): string {
