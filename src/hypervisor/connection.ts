@@ -200,6 +200,8 @@ export class HostConnection implements HostLink {
   async #openLoop(session: SshSession): Promise<void> {
     const { boxId, datastores } = this.#options;
     const channel = await session.exec("exec /bin/sh -s");
+    // Until here another limit counted; the loop's own silence begins now.
+    this.#heardAt = this.#ports.now();
     const token = randomUUID();
     this.#readLines(channel, (line) => this.#heard(session, line));
     channel.on("close", () => session.destroy());

@@ -8,10 +8,14 @@ import type { Handshakes, HostAddress, HostKeys } from "./ports.ts";
 export const CONNECT_TIMEOUT_MS = 2000;
 /** sshd greets at once. A frozen host accepts the connection and never greets: it must not hold a handshake place. */
 export const GREETING_TIMEOUT_MS = 2000;
-/** 30 ms on an idle host; a host that boots a hundred guests may need a hundred times that. */
+/** Silence of the host within a handshake: 30 ms on an idle one; one that boots a hundred guests may need a hundred times that. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
+/** All of a handshake, however slowly it goes on: a host that dribbles must not hold a handshake place either. */
+const HANDSHAKE_MS_MAX = 60_000;
 /** An open channel is one round trip and a fork. */
 const CHANNEL_TIMEOUT_MS = 5000;
+/** How often a handshake is looked at. */
+const LOOK_MS = 100;
 
 export interface SessionOptions {
   readonly host: HostAddress;
@@ -139,7 +143,10 @@ function handshake(
 ): Promise<SshSession> {
   const { host, privateKey } = options;
   let keyError: CodedError | undefined;
+  // Pinning may take a write of the whole cluster: the host is not silent then, it waits for us.
+  let isPinning = false;
   const verify = async (key: Buffer): Promise<boolean> => {
+    isPinning = true;
     const offered = hostKeyFingerprint(key);
     try {
       const pinned = await keys.pin(host.hostId, offered);
@@ -150,6 +157,8 @@ function handshake(
       );
     } catch (error) {
       keyError = new CodedError("host.key-unknown", `Cannot check the host key of ${where(host)}`, error);
+    } finally {
+      isPinning = false;
     }
     return false;
   };
@@ -163,15 +172,31 @@ function handshake(
       socket.destroy();
       finish("stopped");
     };
-    const fail = (error: CodedError): void => {
+    const settled = (): void => {
+      clearInterval(watch);
       abort.removeEventListener("abort", onAbort);
+    };
+    const fail = (error: CodedError): void => {
+      settled();
       destroy();
       reject(keyError ?? error);
     };
-    const onAbort = (): void => fail(new CodedError("host.silent", `Cannot talk to ${where(host)}: stopped`));
+    const silent = (why: string): void => fail(new CodedError("host.silent", `Cannot talk to ${where(host)}: ${why}`));
+    const onAbort = (): void => silent("stopped");
     abort.addEventListener("abort", onAbort);
+    let heardBytes = socket.bytesRead;
+    let quietMs = 0;
+    let leftMs = HANDSHAKE_MS_MAX;
+    // Counted in looks, not by the clock: a time in which this box was too busy to look is not the host's silence.
+    const watch = setInterval(() => {
+      quietMs = isPinning || socket.bytesRead !== heardBytes ? 0 : quietMs + LOOK_MS;
+      heardBytes = socket.bytesRead;
+      leftMs -= LOOK_MS;
+      if (quietMs >= HANDSHAKE_TIMEOUT_MS) silent(`no word in the handshake for ${HANDSHAKE_TIMEOUT_MS} ms`);
+      else if (leftMs <= 0) silent(`no handshake in ${HANDSHAKE_MS_MAX} ms`);
+    }, LOOK_MS);
     client.on("ready", () => {
-      abort.removeEventListener("abort", onAbort);
+      settled();
       resolve({ exec: (command) => openChannel(client, host, command), ended, destroy });
     });
     // Both may come after ready, too: then reject does nothing and `ended` tells.
@@ -181,13 +206,14 @@ function handshake(
     });
     client.on("close", () => {
       finish("the connection was closed");
-      fail(new CodedError("host.silent", `Cannot talk to ${where(host)}: closed during the handshake`));
+      silent("closed during the handshake");
     });
     client.connect({
       sock: socket,
       username: host.user,
       privateKey,
-      readyTimeout: HANDSHAKE_TIMEOUT_MS,
+      // The watch above knows whose silence it is.
+      readyTimeout: 0,
       // The loop is the sign of life; a second one would only add load.
       keepaliveInterval: 0,
       hostVerifier: (key: Buffer, decide: (accept: boolean) => void) => {
@@ -204,9 +230,6 @@ function loginError(host: HostAddress, options: SessionOptions, error: Error & {
       "host.refused",
       `Cannot log in to ${where(host)} as "${options.host.user}": the key was not accepted (ringfence ssh-key prints the one to install)`,
     );
-  }
-  if (error.level === "client-timeout") {
-    return new CodedError("host.silent", `Cannot talk to ${where(host)}: no handshake in ${HANDSHAKE_TIMEOUT_MS} ms`);
   }
   return new CodedError("host.silent", `Cannot talk to ${where(host)}`, error);
 }

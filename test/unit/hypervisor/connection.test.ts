@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bedMissing, startBed, until } from "../../support/hypervisor-bed/bed.ts";
@@ -10,6 +11,28 @@ const bed = missing === undefined ? await startBed({ libvirt: false }) : undefin
 const withBed = (name: string, run: (host: NonNullable<typeof bed>) => Promise<void>): void => {
   if (bed !== undefined) test(name, () => run(bed).finally(stopAll));
 };
+
+/** A way to the host on which each of its answers takes `delayMs`, and none comes after the first `answers`. */
+async function slowWay(
+  host: NonNullable<typeof bed>,
+  delayMs: number,
+  answers = Number.POSITIVE_INFINITY,
+): Promise<{ readonly port: number; close(): void }> {
+  const server = createServer((near) => {
+    let left = answers;
+    const far = connect(host.port, host.address);
+    far.on("data", (bytes) => {
+      if (left-- > 0) setTimeout(() => near.write(bytes), delayMs);
+    });
+    near.on("data", (bytes) => far.write(bytes));
+    for (const [one, other] of [[near, far] as const, [far, near] as const]) {
+      one.on("error", () => undefined);
+      one.on("close", () => other.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, host.localAddress, resolve));
+  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+}
 
 withBed("a connection is ready within a second and its beacon comes each half second", async (host) => {
   const began = performance.now();
@@ -136,6 +159,41 @@ withBed(
     await connection.stop();
   },
 );
+
+withBed(
+  "a handshake takes as long as it goes on: slow answers, and a pin that takes the cluster its time",
+  async (host) => {
+    const way = await slowWay(host, 900);
+    const began = performance.now();
+    const pin = async (_host: number, offered: string): Promise<string> => {
+      await Bun.sleep(6000);
+      return offered;
+    };
+    const { connection, signals, reaches } = connectTo(host, {
+      address: host.localAddress,
+      port: way.port,
+      keys: { pin },
+    });
+    await reaches("ready", 30_000);
+    const tookMs = performance.now() - began;
+    assert.ok(tookMs > 9_000, `ready after ${Math.round(tookMs)} ms only: nothing was slow`);
+    const states = signals.flatMap((signal) => (signal.kind === "state" ? [signal.state.kind] : []));
+    assert.equal(states, ["ready"], "at the first try");
+    await connection.stop();
+    way.close();
+  },
+);
+
+withBed("a host that falls silent within the handshake is given up after five seconds", async (host) => {
+  const way = await slowWay(host, 0, 2);
+  const began = performance.now();
+  const { connection, reaches } = connectTo(host, { address: host.localAddress, port: way.port });
+  await reaches("silent", 9000);
+  assert.match(connection.state.reason, "no word in the handshake for 5000 ms");
+  assert.ok(performance.now() - began > 4900);
+  await connection.stop();
+  way.close();
+});
 
 withBed("a host that lost power without a word is met again after it returned, with another boot id", async (host) => {
   const { connection, reaches } = connectTo(host);
