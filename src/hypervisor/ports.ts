@@ -11,7 +11,7 @@ export interface HostAddress {
   readonly hostId: number;
   /** OpenNebula's name of the host, for messages. */
   readonly name: string;
-  /** IP address or name to connect to. */
+  /** IP address or name to connect to: HOST attribute SSH_ADDRESS, default the host's name. */
   readonly address: string;
   readonly port: number;
   /** HOST attribute SSH_USER, default root. */

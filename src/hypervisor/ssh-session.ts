@@ -103,6 +103,12 @@ function openSocket(options: SessionOptions, abort: AbortSignal): Promise<Socket
     socket.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ECONNREFUSED") {
         end(new CodedError("host.refused", `Cannot connect to ${where(host)}: connection refused`));
+      } else if (error.syscall === "getaddrinfo") {
+        end(
+          silent(
+            `its name cannot be resolved (${error.code}): set the host's SSH_ADDRESS, or the DNS servers of this box`,
+          ),
+        );
       } else {
         end(silent(error.code ?? error.message));
       }

@@ -252,7 +252,7 @@ export class Hosts {
     for (const [hostId, known] of this.#known) if (!ids.has(hostId)) await this.#remove(hostId, known);
     for (const row of rows) {
       const known = this.#known.get(row.id);
-      if (known !== undefined && addressOf(known.row) === addressOf(row)) {
+      if (known !== undefined && isSameSsh(known.row, row)) {
         known.row = row;
         continue;
       }
@@ -266,7 +266,7 @@ export class Hosts {
     const { managementAddress } = config.box;
     const connection = new HostConnection(
       {
-        host: { hostId: row.id, name: row.name, address: row.name, port: 22, user: userOf(row) },
+        host: { hostId: row.id, name: row.name, port: 22, ...sshOf(row) },
         boxId: this.#boxId,
         privateKey,
         ...(managementAddress === undefined ? {} : { localAddress: managementAddress }),
@@ -341,12 +341,15 @@ function now(): number {
   return performance.now();
 }
 
-function userOf(row: HostRow): string {
-  return getText(parseStored(row.template), "SSH_USER") ?? "root";
+/** Where its sshd is, and as whom: HOST attributes SSH_ADDRESS, default the host's name, and SSH_USER, default root. */
+function sshOf(row: HostRow): { readonly address: string; readonly user: string } {
+  const template = parseStored(row.template);
+  return { address: getText(template, "SSH_ADDRESS") || row.name, user: getText(template, "SSH_USER") || "root" };
 }
 
-function addressOf(row: HostRow): string {
-  return `${userOf(row)}@${row.name}`;
+function isSameSsh(one: HostRow, other: HostRow): boolean {
+  const [before, after] = [sshOf(one), sshOf(other)];
+  return one.name === other.name && before.address === after.address && before.user === after.user;
 }
 
 /** Forgets the pinned key of a host (`ringfence host trust`): the next connection pins anew. */

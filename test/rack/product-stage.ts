@@ -113,7 +113,8 @@ async function addHosts(stage: Stage): Promise<void> {
   for (const host of rack.hosts) {
     host.authorize(key);
     const id = Number(await client.must("one.host.allocate", [host.name, "kvm", "kvm", -1]));
-    await client.must("one.host.update", [id, fenceSection(rack, host.bmc.address), 1]);
+    const template = `SSH_ADDRESS="${host.address}"\n${fenceSection(rack, host.bmc.address)}`;
+    await client.must("one.host.update", [id, template, 1]);
     await client.must("ringfence.fence.bind", [id, host.uuid.replaceAll("-", ""), host.uuid]);
   }
   await level(stage, "all hosts are in service and their BMCs answer", 40_000, async () => {

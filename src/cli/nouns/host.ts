@@ -93,12 +93,17 @@ export const HOST_PROGRAM: Program = {
     {
       name: "create",
       words: "<hostname> [<file>]",
-      text: "Creates a new Host. The file is a template with what else is to be known of it, as its FENCE sections.",
+      text: "Creates a new Host. The file is a template with what else is to be known of it: its FENCE sections, SSH_ADDRESS where its name does not resolve.",
       options: [
         { name: "cluster", short: "c", value: "id|name", text: "Selects the cluster" },
         { name: "im", short: "i", value: "im_mad", text: "Set the information driver for the host" },
         { name: "vm", short: "v", value: "vmm_mad", text: "Set the virtualization driver for the host" },
-        { name: "file", short: "f", value: "file", text: "Template with FENCE sections; - is standard input" },
+        {
+          name: "file",
+          short: "f",
+          value: "file",
+          text: "Template with FENCE sections and SSH_ADDRESS; - is standard input",
+        },
       ],
       example: "onehost create hv1.example.org --im kvm --vm kvm -f hv1.fence",
       run: create,

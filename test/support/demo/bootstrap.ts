@@ -139,7 +139,7 @@ export async function addHosts(rack: Rack, client: RackClient, say: (text: strin
   const password = readFileSync(rack.bmcPasswordFile, "utf8").trim();
   for (const host of rack.hosts) {
     host.authorize(key);
-    const template = `FENCE = [ METHOD = "ipmi", ADDRESS = "${host.bmc.address}", USER = "${rack.bmcUser}", PASSWORD = "${password}" ]\n`;
+    const template = `SSH_ADDRESS = "${host.address}"\nFENCE = [ METHOD = "ipmi", ADDRESS = "${host.bmc.address}", USER = "${rack.bmcUser}", PASSWORD = "${password}" ]\n`;
     await command(box, ["sh", "-c", `umask 077; cat >/tmp/${host.name}.txt`], template);
     await command(box, ["onehost", "create", host.name, "--im", "kvm", "--vm", "kvm", "-f", `/tmp/${host.name}.txt`]);
   }

@@ -172,7 +172,11 @@ function writeBootFiles(place: Place, plan: NodePlan, state: RackState, software
   const directory = nodeRunDirectory(place, plan.name);
   rmSync(`${directory}/files`, { recursive: true, force: true });
   mkdirSync(`${directory}/files/bin`, { recursive: true });
-  const hosts = allPlans(state).map((each) => `${each.wires[0]?.address} ${each.name}`);
+  // A box knows no hypervisor by name, as the appliance does not: SSH_ADDRESS of the host tells. Hypervisors know each other.
+  const isKnown = (each: NodePlan): boolean => plan.kind !== "box" || each.kind !== "host";
+  const hosts = allPlans(state)
+    .filter(isKnown)
+    .map((each) => `${each.wires[0]?.address} ${each.name}`);
   const files = {
     ...software.files,
     "network.sh": software.network,
