@@ -70,6 +70,12 @@ export function usbStick(file: string): readonly string[] {
 }
 
 /**
+ * What the emulator may keep of translated code; 2047 is the most that it takes. A box fills its default of 1024 within six minutes,
+ * and then throws all away: the machine stands still for seconds.
+ */
+const TRANSLATED_MIB_MAX = 2047;
+
+/**
  * The words of QEMU for a box of the smallest kind that is promised to work: x86-64-v2, or a Cortex-A72 with UEFI; one
  * processor, software emulation only; a watchdog's bite is a reset. Serial line, network and monitor are the caller's.
  */
@@ -79,7 +85,7 @@ export function emulator(machine: EmulatedMachine): readonly string[] {
   const memory = machine.memoryMib ?? (isUefi ? MEMORY_MIB_UEFI : MEMORY_MIB);
   return [
     ...(architecture === "arm64" ? arm64(machine) : x86(machine)),
-    ...["-accel", "tcg", "-smp", String(machine.processors ?? 1), "-m", String(memory)],
+    ...["-accel", `tcg,tb-size=${TRANSLATED_MIB_MAX}`, "-smp", String(machine.processors ?? 1), "-m", String(memory)],
     ...["-nodefaults", "-display", "none"],
     ...(isUefi ? firmware(machine.hasSecureBoot === true ? SECURE_BOOT : FIRMWARE[architecture]) : []),
     ...["-drive", `if=none,id=disk,format=${format},file=${image}`],

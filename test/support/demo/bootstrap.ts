@@ -48,9 +48,19 @@ export interface FenceStatus {
   readonly marks: Readonly<Record<string, number>>;
 }
 
+/** What a box says to a write that it has refused because the cluster elects: asked again, as a person does. */
+const ELECTS = /cluster in election mode/;
+const ELECTION_MS = 20_000;
+
 /** Runs a command of the product in a box; throws with its complaint when it fails. */
 export async function command(box: RackNode, words: readonly string[], stdin?: string): Promise<string> {
-  const result = await box.exec(words, stdin === undefined ? {} : { stdin });
+  const run = () => box.exec(words, stdin === undefined ? {} : { stdin });
+  let result = await run();
+  const deadline = performance.now() + ELECTION_MS * pace.patience;
+  while (result.code !== 0 && ELECTS.test(result.stderr) && performance.now() < deadline) {
+    await Bun.sleep(pace.everyMs);
+    result = await run();
+  }
   if (result.code === 0) return result.stdout;
   throw new CodedError(
     "DEMO_COMMAND",
