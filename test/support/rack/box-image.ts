@@ -77,7 +77,7 @@ export async function emulatorOf(place: Place, plan: NodePlan): Promise<readonly
     ...emulator({
       ...{ image: disk, format: "raw", architecture: releaseOf(disk).architecture },
       // With one, what the core thread does in a cluster leaves the rest of the box nothing in an emulator.
-      ...{ disk: "virtio", isUefi: false, watchdog: "i6300esb", processors: 2 },
+      ...{ disk: "virtio", isUefi: false, watchdog: "i6300esb", processors: 2, memoryMib: 512 },
     }),
     ...plan.wires.flatMap((wire) => [
       "-netdev",
