@@ -24,7 +24,7 @@ import { paths } from "./parts/paths.ts";
 import { openSlots } from "./parts/slots.ts";
 import { supervise } from "./parts/supervision.ts";
 import { readWatchdogConfig } from "./parts/watchdog-config.ts";
-import { DEFAULT_LIMITS } from "./watchdog/limits.ts";
+import { limitsFor } from "./watchdog/limits.ts";
 
 /** What `main` may take for its own, of the machine's memory. */
 const MAIN_MEMORY = 1 / 4;
@@ -52,7 +52,7 @@ try {
       // themselves were pushed out while an update came, and the box stood still.
       BUN_JSC_forceRAMSize: String(Math.floor(totalmem() * MAIN_MEMORY)),
     },
-    limits: DEFAULT_LIMITS,
+    limits: limitsFor(watchdog.hangMs),
     device: watchdog.device,
     deviceTimeoutMs: watchdog.timeoutMs,
     gpio: watchdog.gpio,

@@ -81,6 +81,8 @@ export interface BoxConfig {
   readonly watchdogGpio: WatchdogGpio | undefined;
   /** T_hw, s. */
   readonly watchdogTimeoutSeconds: number;
+  /** How long the box's program may be silent before it is started again, s. */
+  readonly watchdogHangSeconds: number;
   readonly consoles: readonly ConsoleLine[];
   readonly panel: PanelSetting | undefined;
   /** Carried out on an image only; elsewhere the machine's network is not ringfence's. */
@@ -110,6 +112,8 @@ export interface ConfigFile {
 const SUSPECT_MS_DEFAULT = 2000;
 /** Longer than any pause of a healthy box that was seen; a hung kernel is gone within it. Petted each 4 s. */
 export const WATCHDOG_SECONDS_DEFAULT = 20;
+/** Ten check-ins. More is for a machine that is far slower than any PC, an emulator for one. */
+export const WATCHDOG_HANG_SECONDS = { least: 5, most: 60 } as const;
 /** The usual supervisor chips wait for 1.6 s and more. */
 const WATCHDOG_GPIO_SECONDS_DEFAULT = 2;
 
@@ -199,6 +203,7 @@ class ConfigReader {
         watchdogDevice: watchdog["DEVICE"],
         watchdogGpio: this.#watchdogGpio(),
         watchdogTimeoutSeconds: this.#integerOf(watchdog, "WATCHDOG", "TIMEOUT", 5, 600) ?? WATCHDOG_SECONDS_DEFAULT,
+        watchdogHangSeconds: this.#hangSeconds(watchdog),
         consoles: this.#consoles(),
         panel: this.#panel(),
         network: this.#network(),
@@ -206,6 +211,11 @@ class ConfigReader {
       ignored: [...new Set(this.#ignored)],
     };
     return this.#problems.length > 0 ? { problems: this.#problems } : { config };
+  }
+
+  #hangSeconds(watchdog: Readonly<Record<string, string>>): number {
+    const { least, most } = WATCHDOG_HANG_SECONDS;
+    return this.#integerOf(watchdog, "WATCHDOG", "HANG", least, most) ?? least;
   }
 
   #problem(at: { readonly file: string; readonly line: number } | undefined, message: string): void {

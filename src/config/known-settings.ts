@@ -67,7 +67,7 @@ const MEANT: Readonly<Record<string, Section>> = {
   WATCHDOG: {
     kind: "vector",
     isRepeatable: false,
-    keys: ["DEVICE", "TIMEOUT", "CHIP", "GPIO", "GPIO_TIMEOUT"],
+    keys: ["DEVICE", "TIMEOUT", "HANG", "CHIP", "GPIO", "GPIO_TIMEOUT"],
     required: [],
   },
   GPIO: {

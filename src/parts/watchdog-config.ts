@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
-import { readConfig, WATCHDOG_SECONDS_DEFAULT, type WatchdogGpio } from "../config/config.ts";
+import { readConfig, WATCHDOG_HANG_SECONDS, WATCHDOG_SECONDS_DEFAULT, type WatchdogGpio } from "../config/config.ts";
 import { looseSections } from "./loose-section.ts";
 
 /** Which device is petted, and its time-out. */
 export interface WatchdogConfig {
   readonly device: string | undefined;
   readonly timeoutMs: number;
+  /** How long main's work thread may be silent; see {@link limitsFor}. */
+  readonly hangMs: number;
   /** An external one that wants a line toggled. */
   readonly gpio: WatchdogGpio | undefined;
   /** The configuration has mistakes: main will name them. */
@@ -21,15 +23,23 @@ export function readWatchdogConfig(onedConf: string, boxConf: string): WatchdogC
   const box = textOf(boxConf);
   const result = readConfig({ name: onedConf, text: oned }, { name: boxConf, text: box });
   if ("config" in result) {
-    const { watchdogDevice, watchdogTimeoutSeconds, watchdogGpio } = result.config.box;
-    return { device: watchdogDevice, timeoutMs: watchdogTimeoutSeconds * 1000, gpio: watchdogGpio, isBroken: false };
+    const { watchdogDevice, watchdogTimeoutSeconds, watchdogHangSeconds, watchdogGpio } = result.config.box;
+    return {
+      device: watchdogDevice,
+      timeoutMs: watchdogTimeoutSeconds * 1000,
+      hangMs: watchdogHangSeconds * 1000,
+      gpio: watchdogGpio,
+      isBroken: false,
+    };
   }
   const [read = () => undefined] = [...looseSections(box, "WATCHDOG"), ...looseSections(oned, "WATCHDOG")];
-  const seconds = Number(read("TIMEOUT"));
+  const [seconds, hang] = [Number(read("TIMEOUT")), Number(read("HANG"))];
+  const { least, most } = WATCHDOG_HANG_SECONDS;
   const [chip, line, gpioSeconds] = [read("CHIP"), read("GPIO"), Number(read("GPIO_TIMEOUT"))];
   return {
     device: read("DEVICE"),
     timeoutMs: (seconds >= 5 && seconds <= 600 ? seconds : WATCHDOG_SECONDS_DEFAULT) * 1000,
+    hangMs: (hang >= least && hang <= most ? hang : least) * 1000,
     gpio:
       chip === undefined || line === undefined
         ? undefined

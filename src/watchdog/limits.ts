@@ -78,3 +78,23 @@ export const DEFAULT_LIMITS: WatchdogLimits = {
   restMs: 15 * 60_000,
   settledMs: 10 * 60_000,
 };
+
+/** The limits of a box whose work thread may be silent for `hangMs`: all of main's are longer in the same measure. */
+export function limitsFor(hangMs: number): WatchdogLimits {
+  const factor = hangMs / DEFAULT_LIMITS.clientMs.work;
+  const longer = (ms: number): number => ms * factor;
+  const { work, raft, apply, disk, api } = DEFAULT_LIMITS.clientMs;
+  return {
+    ...DEFAULT_LIMITS,
+    clientMs: {
+      work: longer(work),
+      raft: longer(raft),
+      apply: longer(apply),
+      disk: longer(disk),
+      api: longer(api),
+    },
+    handshakeMs: longer(DEFAULT_LIMITS.handshakeMs),
+    startMs: longer(DEFAULT_LIMITS.startMs),
+    goodMs: longer(DEFAULT_LIMITS.goodMs),
+  };
+}

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { errorChain } from "../../../src/base/error.ts";
 import { theImage } from "../image/image.ts";
-import { PATIENT_CONF } from "../rack/box.ts";
+import { patientConf } from "../rack/box.ts";
 import { placeOf } from "../rack/place.ts";
 import { openRack, type Rack, upRack } from "../rack/rack.ts";
 import { addHosts, formCluster, setPace, startGuest, waitForReadyBmcs } from "./bootstrap.ts";
@@ -111,7 +111,7 @@ async function demo(): Promise<void> {
   }
   title("A rack: three boxes, three hypervisors with BMCs, a client, two switches");
   if (has("--images")) setPace("emulated");
-  const image = has("--images") ? { image: await theImage(), ...PATIENT_CONF } : {};
+  const image = has("--images") ? { image: await theImage(), ...patientConf(5000) } : {};
   // Beside emulated boxes the guests are the smallest that boot and write: the processors are the boxes'.
   const tier = has("--images") ? "fast" : "linux";
   rack = await upRack({ boxes: 3, hosts: 3, tier, profile: has("--fast") ? "fast" : "default", ...image });

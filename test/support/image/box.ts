@@ -12,10 +12,10 @@ export const PASSWORD = "correct horse";
 const ARGON = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
 
 /** As rootfs/usr/lib/ringfence/box.conf: what an emulated machine has that `image` is for. */
-export function machineConf(image: string): string {
+export function machineConf(image: string, hangSeconds?: number): string {
   const { serialPort } = architectureNamed(releaseOf(image).architecture);
   return `CONSOLE = [ DEVICE = "${serialPort}", BAUD = 115200 ]
-WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20 ]
+WATCHDOG = [ DEVICE = "/dev/watchdog0", TIMEOUT = 20${hangSeconds === undefined ? "" : `, HANG = ${hangSeconds}`} ]
 `;
 }
 

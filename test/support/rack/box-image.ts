@@ -11,6 +11,8 @@ import type { NodePlan, Wire } from "./plan.ts";
 import type { RackState } from "./state.ts";
 import { inNamespace, ipBatch } from "./switch.ts";
 
+/** Several emulators on few processors starve each other: what is a hang on a machine of its own is none there. */
+const HANG_SECONDS = 20;
 /** A box whose machine is gone is noticed by ssh after so long. */
 const SSH_ALIVE_SECONDS = 10;
 
@@ -38,7 +40,7 @@ export async function prepareBoxImage(
   await copyDisk(state.image, disk);
   await putFiles(disk, {
     "etc/oned.conf": files.onedConf(plan, state),
-    "etc/box.conf": `${files.boxConf(plan, state)}${interfaceConf(plan)}${machineConf(state.image)}`,
+    "etc/box.conf": `${files.boxConf(plan, state)}${interfaceConf(plan)}${machineConf(state.image, HANG_SECONDS)}`,
     "ssh/authorized_keys": readFileSync(`${keyFile(place)}.pub`, "utf8"),
     "lib/.one/one_auth": `${SESSION}\n`,
   });

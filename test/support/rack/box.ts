@@ -79,10 +79,14 @@ RAFT = [ ${raft} ]
 `;
 }
 
-/** For racks with emulated machines: they stand still for hundreds of ms, and OpenNebula's own numbers bear that. */
-export const PATIENT_CONF: BoxFiles = {
-  onedConf: () => onedConf("ELECTION_TIMEOUT_MS = 2500, BROADCAST_TIMEOUT_MS = 500"),
-};
+/** For racks with emulated machines: they stand still for hundreds of ms, three at once for seconds. */
+export function patientConf(electionMs: number): BoxFiles {
+  const raft = `ELECTION_TIMEOUT_MS = ${electionMs}, BROADCAST_TIMEOUT_MS = ${electionMs / 5}`;
+  return { onedConf: () => onedConf(raft) };
+}
+
+/** OpenNebula's own numbers. */
+export const PATIENT_CONF = patientConf(2500);
 
 function boxConfDefault(plan: NodePlan): string {
   const [mgmt, bmc] = plan.wires;

@@ -7,6 +7,7 @@ import { readConsoleLines } from "../../../src/parts/console-lines.ts";
 import { readPanelSetting } from "../../../src/parts/panel-setting.ts";
 import { readWatchdogConfig } from "../../../src/parts/watchdog-config.ts";
 import { formatCheckIn, parseCheckIn, parseRequest } from "../../../src/watchdog/check-in-line.ts";
+import { DEFAULT_LIMITS, limitsFor } from "../../../src/watchdog/limits.ts";
 import {
   describeLastEnd,
   formatResetReason,
@@ -88,23 +89,34 @@ test("the device is found in a sound configuration, in a broken one, and nowhere
     return readWatchdogConfig(oned, box);
   };
   const device = "/dev/watchdog0";
-  const section = `WATCHDOG = [ DEVICE = "${device}", TIMEOUT = 12 ]\n`;
-  const sound = { device, timeoutMs: 12_000, gpio: undefined, isBroken: false };
+  const section = `WATCHDOG = [ DEVICE = "${device}", TIMEOUT = 12, HANG = 15 ]\n`;
+  const sound = { device, timeoutMs: 12_000, hangMs: 15_000, gpio: undefined, isBroken: false };
   assert.equal(read("", section), sound);
   assert.equal(read("NONSENSE = 1\n", section), { ...sound, isBroken: true });
   assert.equal(read("", `${section}OTHER = [ A = \n`), { ...sound, isBroken: true });
-  assert.equal(read("", `WATCHDOG = [\n  TIMEOUT = 3,\n  DEVICE = ${device} ]\n`), {
-    ...{ device, timeoutMs: 20_000, gpio: undefined, isBroken: true },
+  assert.equal(read("", `WATCHDOG = [\n  TIMEOUT = 3, HANG = 3,\n  DEVICE = ${device} ]\n`), {
+    ...{ device, timeoutMs: 20_000, hangMs: 5000, gpio: undefined, isBroken: true },
   });
-  assert.equal(read("X", `# ${section}`), { device: undefined, timeoutMs: 20_000, gpio: undefined, isBroken: true });
+  assert.equal(read("X", `# ${section}`), {
+    ...{ device: undefined, timeoutMs: 20_000, hangMs: 5000, gpio: undefined, isBroken: true },
+  });
   assert.is(read("", "").device, undefined);
   rmSync(directory, { recursive: true });
   assert.equal(readWatchdogConfig(oned, box), {
     device: undefined,
     timeoutMs: 20_000,
+    hangMs: 5000,
     gpio: undefined,
     isBroken: false,
   });
+});
+
+test("a box that may hang longer has all of main's limits longer in the same measure, by default none", () => {
+  assert.equal(limitsFor(5000), DEFAULT_LIMITS);
+  const { clientMs, goodMs, unkillableMs } = limitsFor(15_000);
+  assert.equal(clientMs, { work: 15_000, raft: 30_000, apply: 60_000, disk: 90_000, api: 90_000 });
+  assert.ok(goodMs > clientMs.work, "a hang right after the first check-in is no good start");
+  assert.is(unkillableMs, DEFAULT_LIMITS.unkillableMs);
 });
 
 test("consoles and the panel are found in a sound configuration and in a broken one: the console is what mends it", () => {
