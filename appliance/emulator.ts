@@ -70,8 +70,8 @@ export function usbStick(file: string): readonly string[] {
 }
 
 /**
- * What the emulator may keep of translated code; 2047 is the most that it takes. A box fills its default of 1024 within six minutes,
- * and then throws all away: the machine stands still for seconds.
+ * What the emulator may keep of translated code; 2047 is the most that it takes. A box fills half of its default of 1024 within four
+ * minutes; when it is full all is thrown away at once.
  */
 const TRANSLATED_MIB_MAX = 2047;
 

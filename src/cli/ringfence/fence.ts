@@ -73,6 +73,8 @@ export async function bind(context: Context): Promise<void> {
   };
   // A host that was created a moment ago is being read.
   let found = await look();
+  if (found.uuid === "" || found.guid === "")
+    terminal.err(`Waits until the host's libvirt and its BMC have been read, for ${READ_MS_MAX / 1000} s at most.\n`);
   for (const end = performance.now() + READ_MS_MAX; found.uuid === "" || found.guid === ""; found = await look()) {
     if (performance.now() > end) break;
     await Bun.sleep(READ_POLL_MS);

@@ -266,6 +266,7 @@ test("fence bind shows both numbers and whether they agree, and stores nothing w
 test("fence bind needs both numbers", async () => {
   const { code, err, writes } = await command({ uuid: "" }, ["fence", "bind", "hv1", "--yes"]);
   assert.is(code, 255);
+  assert.match(err, "Waits until the host's libvirt and its BMC have been read, for 10 s at most.");
   assert.match(err, "Both must have been read");
   assert.equal(writes, []);
 });

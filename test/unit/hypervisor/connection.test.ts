@@ -139,7 +139,10 @@ withBed("a closed port and a key that is not accepted are refusals, each with wh
   const locked = connectTo(host, { privateKey: stranger.privateKey });
   await locked.reaches("refused");
   assert.match(locked.connection.state.reason, "ringfence ssh-key");
-  await Promise.all([closed.connection.stop(), locked.connection.stop()]);
+  const nameless = connectTo(host, { address: "no-such-host.invalid" });
+  await nameless.reaches("silent", 15_000);
+  assert.match(nameless.connection.state.reason, /name cannot be resolved .*SSH_ADDRESS/);
+  await Promise.all([closed, locked, nameless].map(({ connection }) => connection.stop()));
 });
 
 withBed(
