@@ -184,6 +184,12 @@ async function post(
   }
 }
 
+/** What the runtime has no short word for: a box that is off, as the neighbours' kernels tell it. */
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  EHOSTUNREACH: "No route to host",
+  ENETUNREACH: "Network is unreachable",
+};
+
 function unanswered(error: unknown, host: string, port: string, timeoutMs: number): Unanswered {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const isTimeout = error instanceof Error && error.name === "TimeoutError";
@@ -193,7 +199,7 @@ function unanswered(error: unknown, host: string, port: string, timeoutMs: numbe
     return new Unanswered(`Failed to open TCP connection to ${host}:${port} (${why})`, false);
   }
   const unresolved = /ENOTFOUND|EAI_AGAIN|DNS|FailedToOpenSocket/.test(code);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = UNREACHABLE[code] ?? (error instanceof Error ? error.message : String(error));
   return new Unanswered(`Failed to call ${host}:${port} (${message})`, !unresolved);
 }
 
