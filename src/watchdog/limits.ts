@@ -83,11 +83,11 @@ export const DEFAULT_LIMITS: WatchdogLimits = {
 export function limitsFor(hangMs: number): WatchdogLimits {
   const factor = hangMs / DEFAULT_LIMITS.clientMs.work;
   const longer = (ms: number): number => ms * factor;
-  const { work, raft, apply, disk, api } = DEFAULT_LIMITS.clientMs;
+  const { raft, apply, disk, api } = DEFAULT_LIMITS.clientMs;
   return {
     ...DEFAULT_LIMITS,
     clientMs: {
-      work: longer(work),
+      work: hangMs,
       raft: longer(raft),
       apply: longer(apply),
       disk: longer(disk),

@@ -1,6 +1,6 @@
 /** A rack on which the product runs as one cluster, for the tests of the whole: how it is made, and how a level is waited for. */
 import { existsSync, readFileSync } from "node:fs";
-import { type BoxStatus, endpoint, paceNow, statusOf } from "../support/demo/bootstrap.ts";
+import { type BoxStatus, endpoint, hostTemplate, paceNow, statusOf } from "../support/demo/bootstrap.ts";
 import { RackClient, type Written } from "../support/demo/client.ts";
 import type { RpcAnswer, RpcArgument } from "../support/demo/xml-rpc.ts";
 import { PATIENCE } from "../support/patience.ts";
@@ -113,8 +113,7 @@ async function addHosts(stage: Stage): Promise<void> {
   for (const host of rack.hosts) {
     host.authorize(key);
     const id = Number(await client.must("one.host.allocate", [host.name, "kvm", "kvm", -1]));
-    const template = `SSH_ADDRESS="${host.address}"\n${fenceSection(rack, host.bmc.address)}`;
-    await client.must("one.host.update", [id, template, 1]);
+    await client.must("one.host.update", [id, hostTemplate(rack, host), 1]);
     await client.must("ringfence.fence.bind", [id, host.uuid.replaceAll("-", ""), host.uuid]);
   }
   await level(stage, "all hosts are in service and their BMCs answer", 40_000, async () => {
@@ -125,12 +124,6 @@ async function addHosts(stage: Stage): Promise<void> {
     });
     return missing.length === 0 ? undefined : `not ${missing.map((host) => host.name).join(", ")}`;
   });
-}
-
-/** The FENCE section of a host's template. */
-export function fenceSection(rack: Rack, address: string, password?: string): string {
-  const word = password ?? readFileSync(rack.bmcPasswordFile, "utf8").trim();
-  return `FENCE=[ METHOD="ipmi", ADDRESS="${address}", USER="${rack.bmcUser}", PASSWORD="${word}" ]`;
 }
 
 /**

@@ -4,7 +4,7 @@ import { CodedError } from "../../../src/base/error.ts";
 import { PATIENCE } from "../patience.ts";
 import { guestTemplate } from "../rack/guest/template.ts";
 import { nodeDataDirectory } from "../rack/place.ts";
-import type { Rack, RackNode } from "../rack/rack.ts";
+import type { Rack, RackHost, RackNode } from "../rack/rack.ts";
 import type { RackClient } from "./client.ts";
 
 /** What `ringfence status --json` says, as far as demo and benches look at it. */
@@ -142,15 +142,21 @@ export async function formCluster(rack: Rack, client: RackClient, say: (text: st
   });
 }
 
+/** What an operator writes about a hypervisor: where it is, and how it is fenced. */
+export function hostTemplate(rack: Rack, host: RackHost): string {
+  const password = readFileSync(rack.bmcPasswordFile, "utf8").trim();
+  return `SSH_ADDRESS = "${host.address}"
+FENCE = [ METHOD = "ipmi", ADDRESS = "${host.bmc.address}", USER = "${rack.bmcUser}", PASSWORD = "${password}" ]
+`;
+}
+
 /** Adds every hypervisor with its BMC's address, credentials and identity. */
 export async function addHosts(rack: Rack, client: RackClient, say: (text: string) => void): Promise<void> {
   const box = rack.box(0);
   const key = (await command(box, ["ringfence", "ssh-key"])).trim();
-  const password = readFileSync(rack.bmcPasswordFile, "utf8").trim();
   for (const host of rack.hosts) {
     host.authorize(key);
-    const template = `SSH_ADDRESS = "${host.address}"\nFENCE = [ METHOD = "ipmi", ADDRESS = "${host.bmc.address}", USER = "${rack.bmcUser}", PASSWORD = "${password}" ]\n`;
-    await command(box, ["sh", "-c", `umask 077; cat >/tmp/${host.name}.txt`], template);
+    await command(box, ["sh", "-c", `umask 077; cat >/tmp/${host.name}.txt`], hostTemplate(rack, host));
     await command(box, ["onehost", "create", host.name, "--im", "kvm", "--vm", "kvm", "-f", `/tmp/${host.name}.txt`]);
   }
   await until("all hosts are monitored and their BMCs answer", 40_000, async () => {
