@@ -24,8 +24,6 @@ export interface Architecture {
   readonly kernelArguments: readonly string[];
   /** The npm package that has Bun for it. */
   readonly bunPackage: string;
-  /** The filter that makes xz smaller for this machine's code; undefined: those that GRUB and the kernel know do not help. */
-  readonly xzFilter: string | undefined;
   /** What cannot be taken from the machine that builds; undefined: it is of this architecture itself. */
   readonly foreign: Foreign | undefined;
 }
@@ -54,7 +52,6 @@ export const ARCHITECTURES: readonly Architecture[] = [
     serialPort: "ttyS0",
     kernelArguments: [],
     bunPackage: "@oven/bun-linux-x64",
-    xzFilter: "x86",
     foreign: undefined,
   },
   {
@@ -71,7 +68,6 @@ export const ARCHITECTURES: readonly Architecture[] = [
     // processors before ARMv8.5 the kernel would pay for it at each call.
     kernelArguments: ["kpti=off"],
     bunPackage: "@oven/bun-linux-aarch64",
-    xzFilter: undefined,
     foreign: { node: "arm64", compilers: "aarch64-linux-gnu-" },
   },
 ];

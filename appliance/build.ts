@@ -82,8 +82,8 @@ export async function buildImage(options: BuildOptions): Promise<Built> {
   });
   if (bootKey !== undefined) await signBooted(root, bootKey);
   report("packs the slot");
-  await packRoot(root, `${work}/slot.squashfs`, architecture, description.builtAt);
-  const slot = sealSlot(`${work}/slot.squashfs`, description, key);
+  await packRoot(root, `${work}/slot`, description.builtAt);
+  const slot = sealSlot(`${work}/slot`, description, key);
   checkBudget("slot", slot.content.length, SLOT_MEGABYTES_MAX);
   writeBundle(`${name}.rfb`, slot);
   report("writes the disk");

@@ -7,8 +7,10 @@ export interface Release {
   readonly builtAt: number;
   /** `x86_64` or `arm64`, as the kernel and the package lists say it. */
   readonly architecture: string;
-  /** The squashfs, padded to whole blocks of 4096 bytes; the hash tree begins there. */
+  /** Both file systems, padded to whole blocks of 4096 bytes; the hash tree begins there. */
   readonly imageBytes: number;
+  /** Where the root's squashfs begins, bytes in whole blocks; before it lies the boot loader's, with kernel and initramfs. */
+  readonly rootAt: number;
   readonly treeBytes: number;
   /** dm-verity's, hexadecimal. */
   readonly rootHash: string;
@@ -27,10 +29,10 @@ const ARCHITECTURES: readonly string[] = ["x86_64", "arm64"];
 
 /** The canonical text: the same release gives the same bytes, whoever builds it. */
 export function formatRelease(release: Release): string {
-  const { version, build, builtAt, architecture, imageBytes, treeBytes, rootHash, salt } = release;
+  const { version, build, builtAt, architecture, imageBytes, rootAt, treeBytes, rootHash, salt } = release;
   const { featureLevel, featureLevelMin, key, bootKey } = release;
   return JSON.stringify({
-    ...{ version, build, builtAt, architecture, imageBytes, treeBytes, rootHash, salt },
+    ...{ version, build, builtAt, architecture, imageBytes, rootAt, treeBytes, rootHash, salt },
     ...{ featureLevel, featureLevelMin, key, bootKey },
   });
 }
@@ -53,7 +55,7 @@ export function parseRelease(text: string): Release | string {
   const wrong = [
     ...["version", "build"].filter((name) => !isWord(name)),
     ...["builtAt", "featureLevel", "featureLevelMin"].filter((name) => !isCount(name)),
-    ...["imageBytes", "treeBytes"].filter((name) => !isCount(name, BLOCK_BYTES)),
+    ...["imageBytes", "rootAt", "treeBytes"].filter((name) => !isCount(name, BLOCK_BYTES)),
     ...(isHex("rootHash", 32) ? [] : ["rootHash"]),
     ...(isHex("salt", 0) ? [] : ["salt"]),
     ...(ARCHITECTURES.includes(String(value["architecture"])) ? [] : ["architecture"]),

@@ -23,7 +23,7 @@ export function updateKey(): UpdateKey {
 export function release(given: Partial<Release> = {}): Release {
   return {
     ...{ version: "0.2.0", build: "0123abcd", builtAt: 1_790_000_000, architecture: "x86_64" },
-    ...{ imageBytes: 5 * 4096, treeBytes: 4096, rootHash: "ab".repeat(32), salt: "cd".repeat(32) },
+    ...{ imageBytes: 5 * 4096, rootAt: 4096, treeBytes: 4096, rootHash: "ab".repeat(32), salt: "cd".repeat(32) },
     ...{ featureLevel: 1, featureLevelMin: 1, key: "test", ...given },
   };
 }

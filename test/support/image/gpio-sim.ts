@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { command } from "../../../appliance/command.ts";
+import { releaseOf } from "../../../appliance/disk.ts";
 import { AS_ROOT } from "../../../appliance/packages.ts";
 import { partitionOffset } from "../../../appliance/partitions.ts";
 
@@ -60,7 +61,8 @@ export async function buildGpioSim(image: string): Promise<Readonly<Record<"conf
 
 /** As `6.1.0-56-amd64`. */
 async function kernelOf(image: string): Promise<string> {
-  const list = await command(["unsquashfs", "-o", String(partitionOffset("ringfence-a")), "-l", image]);
+  const at = partitionOffset("ringfence-a") + releaseOf(image).rootAt;
+  const list = await command(["unsquashfs", "-o", String(at), "-l", image]);
   const release = /\/lib\/modules\/([^/\s]+)$/m.exec(list)?.[1];
   if (release === undefined) throw new Error(`There are no kernel modules in ${image}`);
   return release;

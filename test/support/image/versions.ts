@@ -100,9 +100,10 @@ export class Versions {
   async #repacked(parts: readonly string[], change: (root: string) => void): Promise<string> {
     const [whole, root, file] = [this.path("whole.squashfs"), this.path("root"), this.path("changed.squashfs")];
     writeFileSync(whole, this.#squashfs());
-    await command(["unsquashfs", "-q", "-n", "-d", root, whole, ...parts]);
+    for (const at of [0, this.release.rootAt])
+      await command(["unsquashfs", "-q", "-n", "-f", "-o", String(at), "-d", root, whole, ...parts]);
     change(root);
-    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
+    await packRoot(root, file, this.release.builtAt);
     rmSync(root, { recursive: true });
     return file;
   }
@@ -114,7 +115,7 @@ export class Versions {
   }
 
   #seal(squashfs: string, change: Partial<Description>, key: SigningKey): SlotContent {
-    const { imageBytes, treeBytes, rootHash, salt, ...description } = this.release;
+    const { imageBytes, rootAt, treeBytes, rootHash, salt, ...description } = this.release;
     return sealSlot(squashfs, { ...description, ...change }, key);
   }
 }
