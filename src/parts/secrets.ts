@@ -1,5 +1,9 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { Change, Statement } from "../base/entry.ts";
+import { CodedError } from "../base/error.ts";
 import type { State } from "../store/state/types.ts";
+import { paths } from "./paths.ts";
+import { runCommand } from "./run-command.ts";
 import type { Seal } from "./seal.ts";
 
 /** Part of schema level 1: the cluster's ssh key (private half sealed) and the pinned keys of the hosts. */
@@ -8,12 +12,31 @@ export const secretsSchema: readonly Statement[] = [
   { sql: "CREATE TABLE host_key(host_id INTEGER PRIMARY KEY,fingerprint TEXT NOT NULL) STRICT", values: [] },
 ];
 
-/** The statement that stores a fresh ed25519 key; part of the founding, so that it exists once for a cluster's life. */
+/** Longer than an emulated box needs by far. */
+const KEYGEN_TIMEOUT_MS = 60_000;
+
+/**
+ * The statement that stores a fresh ed25519 key; part of the founding, so that it exists once for a cluster's life. Rejects
+ * with `ssh-key` when `ssh-keygen` makes none: ssh2 could, too, but to load it stands main still for longer than a hang is
+ * allowed on a slow box, in the moment in which it begins to lead.
+ */
 export async function newSshKey(seal: Seal): Promise<Statement> {
-  // Loaded by who needs it: it is a third of main.
-  const { default: ssh2 } = await import("ssh2");
-  const pair = ssh2.utils.generateKeyPairSync("ed25519", { comment: "ringfence" });
-  return { sql: "INSERT INTO ssh_key(id,public,sealed) VALUES(0,?,?)", values: [pair.public, seal.seal(pair.private)] };
+  const directory = mkdtempSync(`${paths.run}/ssh-key-`);
+  try {
+    const file = `${directory}/key`;
+    const { code, output } = await runCommand(
+      "ssh-keygen",
+      ["-q", "-t", "ed25519", "-N", "", "-C", "ringfence", "-f", file],
+      KEYGEN_TIMEOUT_MS,
+    );
+    if (code !== 0) throw new CodedError("ssh-key", `ssh-keygen makes no key (exit code ${code}): ${output}`);
+    return {
+      sql: "INSERT INTO ssh_key(id,public,sealed) VALUES(0,?,?)",
+      values: [readFileSync(`${file}.pub`, "utf8").trim(), seal.seal(readFileSync(file, "utf8"))],
+    };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 /** Both halves of the cluster's ssh key; undefined before the founding entries are applied. */
