@@ -1,4 +1,3 @@
-import { crc32 } from "node:zlib";
 import { CodedError } from "../base/error.ts";
 
 /**
@@ -40,7 +39,7 @@ export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
   frame.writeUInt32LE(1 + payload.length, 0);
   frame[HEAD_BYTES] = type;
   frame.set(payload, HEAD_BYTES + 1);
-  frame.writeUInt32LE(crc32(frame.subarray(HEAD_BYTES)), 4);
+  frame.writeUInt32LE(Bun.hash.crc32(frame.subarray(HEAD_BYTES)), 4);
   return frame;
 }
 
@@ -78,7 +77,7 @@ export class FrameReader {
         break;
       }
       const body = bytes.subarray(HEAD_BYTES, HEAD_BYTES + length);
-      if (crc32(body) !== bytes.readUInt32LE(4))
+      if (Bun.hash.crc32(body) !== bytes.readUInt32LE(4))
         throw new CodedError("frame-invalid", "Cannot read frame: CRC differs");
       onFrame(body[0] as FrameType, body.subarray(1));
       bytes = bytes.subarray(HEAD_BYTES + length);

@@ -1,4 +1,3 @@
-import { crc32 } from "node:zlib";
 import { ENTRY_DATA_BYTES_MAX, type MembershipRecord } from "./types.ts";
 
 /**
@@ -74,7 +73,7 @@ export function encodeRecord(
   view.setFloat64(24, record.index, true);
   bytes.set(payload, at + RECORD_HEADER_BYTES);
   bytes.fill(0, at + end, at + recordSizeBytes(payload.length));
-  const crc = crc32(bytes.subarray(at + 4, at + end), (place.salt ^ place.offset) >>> 0);
+  const crc = Bun.hash.crc32(bytes.subarray(at + 4, at + end), (place.salt ^ place.offset) >>> 0);
   view.setUint32(0, crc, true);
   return crc;
 }
@@ -90,7 +89,7 @@ export function decodeRecord(bytes: Uint8Array, at: number, offset: number, salt
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD_HEADER_BYTES);
   const length = view.getUint32(8, true);
   if (length > ENTRY_DATA_BYTES_MAX || at + RECORD_HEADER_BYTES + length > bytes.length) return undefined;
-  const crc = crc32(bytes.subarray(at + 4, at + RECORD_HEADER_BYTES + length), (salt ^ offset) >>> 0);
+  const crc = Bun.hash.crc32(bytes.subarray(at + 4, at + RECORD_HEADER_BYTES + length), (salt ^ offset) >>> 0);
   if (view.getUint32(0, true) !== crc) return undefined;
   return {
     type: view.getUint8(6),

@@ -1,5 +1,3 @@
-import { crc32 } from "node:zlib";
-
 /** 16 MiB: long enough that a rotation is rare, short enough that recovery reads the tail in milliseconds. */
 export const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
@@ -52,7 +50,7 @@ export function encodeSegmentHeader(bytes: Uint8Array, header: SegmentHeader): v
   view.setUint32(24, header.previousCrc, true);
   view.setFloat64(32, header.firstIndex, true);
   view.setFloat64(40, header.previousTerm, true);
-  view.setUint32(0, crc32(bytes.subarray(4, HEADER_SIZE_BYTES)), true);
+  view.setUint32(0, Bun.hash.crc32(bytes.subarray(4, HEADER_SIZE_BYTES)), true);
   bytes.copyWithin(HEADER_COPY_SPACING_BYTES, 0, HEADER_SIZE_BYTES);
 }
 
@@ -62,7 +60,7 @@ export function decodeSegmentHeader(bytes: Uint8Array, segment: number): Segment
     if (bytes.length < offset + HEADER_SIZE_BYTES) return undefined;
     const view = new DataView(bytes.buffer, bytes.byteOffset + offset, HEADER_SIZE_BYTES);
     if (view.getUint32(4, true) !== MAGIC || view.getUint32(8, true) !== FORMAT_VERSION) continue;
-    if (view.getUint32(0, true) !== crc32(bytes.subarray(offset + 4, offset + HEADER_SIZE_BYTES))) continue;
+    if (view.getUint32(0, true) !== Bun.hash.crc32(bytes.subarray(offset + 4, offset + HEADER_SIZE_BYTES))) continue;
     if (view.getFloat64(16, true) !== segment) continue;
     return {
       segment,
