@@ -35,8 +35,9 @@ const SQUASHFS_BYTES_AT = 40;
 export async function packRoot(root: string, file: string, timeSeconds: number): Promise<void> {
   const squeeze = async (source: string, how: readonly string[]): Promise<Buffer> => {
     await command([
-      ...["mksquashfs", source, file, "-noappend", "-no-progress", "-quiet", "-no-xattrs", "-all-root", ...how],
-      ...["-mkfs-time", String(timeSeconds), "-all-time", String(timeSeconds)],
+      ...["mksquashfs", source, file, "-noappend", "-no-progress", "-quiet", "-no-xattrs", "-all-root"],
+      // What is left out comes last: all words behind -e are names.
+      ...["-mkfs-time", String(timeSeconds), "-all-time", String(timeSeconds), ...how],
     ]);
     return wholeBlocks(readFileSync(file));
   };
