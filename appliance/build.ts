@@ -82,7 +82,7 @@ export async function buildImage(options: BuildOptions): Promise<Built> {
   });
   if (bootKey !== undefined) await signBooted(root, bootKey);
   report("packs the slot");
-  await packRoot(root, `${work}/slot`, description.builtAt);
+  await packRoot(root, `${work}/slot`, architecture, description.builtAt);
   const slot = sealSlot(`${work}/slot`, description, key);
   checkBudget("slot", slot.content.length, SLOT_MEGABYTES_MAX);
   writeBundle(`${name}.rfb`, slot);

@@ -4,6 +4,7 @@ import { CodedError } from "../src/base/error.ts";
 import { encodeBundleHeader } from "../src/box/bundle.ts";
 import { formatRelease, type Release } from "../src/box/release.ts";
 import { encodeFooter } from "../src/box/slot-footer.ts";
+import type { Architecture } from "./architecture.ts";
 import { command } from "./command.ts";
 import { derived } from "./digest.ts";
 import type { SigningKey } from "./keys.ts";
@@ -23,8 +24,6 @@ export interface SlotContent {
 
 /** What GRUB 2.06 reads: it knows neither zstd nor lz4. */
 const BOOT_SQUEEZED = ["-comp", "xz"];
-/** What a box reads in a tenth of xz's time, whenever it needs a page. Larger blocks would cost more memory for each page. */
-const ROOT_SQUEEZED = ["-comp", "zstd", "-Xcompression-level", "22", "-b", "512K"];
 /** Where a squashfs says how many bytes it has (u64 LE): fs/squashfs/squashfs_fs.h, `bytes_used`. */
 const SQUASHFS_BYTES_AT = 40;
 
@@ -32,7 +31,12 @@ const SQUASHFS_BYTES_AT = 40;
  * Packs `root` into `file`: a squashfs of its `boot` for the boot loader, and behind that, at the next whole block, one of all
  * else. Each has one owner, one time, and is sorted.
  */
-export async function packRoot(root: string, file: string, timeSeconds: number): Promise<void> {
+export async function packRoot(
+  root: string,
+  file: string,
+  { rootSqueezed }: Architecture,
+  timeSeconds: number,
+): Promise<void> {
   const squeeze = async (source: string, how: readonly string[]): Promise<Buffer> => {
     await command([
       ...["mksquashfs", source, file, "-noappend", "-no-progress", "-quiet", "-no-xattrs", "-all-root"],
@@ -42,7 +46,7 @@ export async function packRoot(root: string, file: string, timeSeconds: number):
     return wholeBlocks(readFileSync(file));
   };
   const boot = await squeeze(`${root}/boot`, ["-keep-as-directory", ...BOOT_SQUEEZED]);
-  const rest = await squeeze(root, [...ROOT_SQUEEZED, "-e", "boot"]);
+  const rest = await squeeze(root, [...rootSqueezed, "-e", "boot"]);
   writeFileSync(file, Buffer.concat([boot, rest]));
 }
 

@@ -103,7 +103,7 @@ export class Versions {
     for (const at of [0, this.release.rootAt])
       await command(["unsquashfs", "-q", "-n", "-f", "-o", String(at), "-d", root, whole, ...parts]);
     change(root);
-    await packRoot(root, file, this.release.builtAt);
+    await packRoot(root, file, architectureNamed(this.release.architecture), this.release.builtAt);
     rmSync(root, { recursive: true });
     return file;
   }
