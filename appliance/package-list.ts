@@ -10,7 +10,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   nftables: ["usr/sbin/nft"],
   // bun:ffi opens it by name: src/linux/nftables.ts.
   libnftables1: ["usr/lib/@/libnftables.so.1"],
-  iproute2: ["bin/ip", "bin/ss", "sbin/bridge", "sbin/tc"],
+  iproute2: ["bin/ip", "bin/ss", "sbin/bridge"],
   "openssh-client": ["usr/bin/ssh", "usr/bin/scp", "usr/bin/ssh-keygen"],
   "openssh-server": ["usr/sbin/sshd"],
   "openssh-sftp-server": ["usr/lib/openssh/sftp-server"],
