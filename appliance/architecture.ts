@@ -24,7 +24,7 @@ export interface Architecture {
   readonly kernelArguments: readonly string[];
   /** The npm package that has Bun for it. */
   readonly bunPackage: string;
-  /** How mksquashfs makes its root smaller. With zstd a box reads a page in a tenth of the time; it has to fit into a slot. */
+  /** How mksquashfs makes its root smaller. zstd unpacks several times faster than xz; it has to fit into a slot. */
   readonly rootSqueezed: readonly string[];
   /** What cannot be taken from the machine that builds; undefined: it is of this architecture itself. */
   readonly foreign: Foreign | undefined;
@@ -72,7 +72,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
     // processors before ARMv8.5 the kernel would pay for it at each call.
     kernelArguments: ["kpti=off"],
     bunPackage: "@oven/bun-linux-aarch64",
-    // Of zstd it would be a slot of 83.5 MB: its kernel is larger.
+    // Of zstd it would be a slot of 83.5 MB.
     rootSqueezed: ["-comp", "xz", "-b", "256K"],
     foreign: { node: "arm64", compilers: "aarch64-linux-gnu-" },
   },

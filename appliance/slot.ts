@@ -29,7 +29,7 @@ const SQUASHFS_BYTES_AT = 40;
 
 /**
  * Packs `root` into `file`: a squashfs of its `boot` for the boot loader, and behind that, at the next whole block, one of all
- * else. Each has one owner, one time, and is sorted.
+ * else. Each has one owner, one time, and is sorted; mksquashfs pads it to whole blocks of 4096 bytes.
  */
 export async function packRoot(
   root: string,
@@ -43,15 +43,11 @@ export async function packRoot(
       // What is left out comes last: all words behind -e are names.
       ...["-mkfs-time", String(timeSeconds), "-all-time", String(timeSeconds), ...how],
     ]);
-    return wholeBlocks(readFileSync(file));
+    return readFileSync(file);
   };
   const boot = await squeeze(`${root}/boot`, ["-keep-as-directory", ...BOOT_SQUEEZED]);
   const rest = await squeeze(root, [...rootSqueezed, "-e", "boot"]);
   writeFileSync(file, Buffer.concat([boot, rest]));
-}
-
-function wholeBlocks(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, Buffer.alloc((BLOCK_BYTES - (bytes.length % BLOCK_BYTES)) % BLOCK_BYTES)]);
 }
 
 /** Adds hash tree and footer to what {@link packRoot} has made. */

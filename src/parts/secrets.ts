@@ -25,7 +25,7 @@ export async function newSshKey(seal: Seal): Promise<Statement> {
   try {
     const file = `${directory}/key`;
     const { code, output } = await runCommand(
-      "ssh-keygen",
+      "/usr/bin/ssh-keygen",
       ["-q", "-t", "ed25519", "-N", "", "-C", "ringfence", "-f", file],
       KEYGEN_TIMEOUT_MS,
     );
