@@ -162,6 +162,16 @@ function logTails(rack: Rack): string {
     .join("\n");
 }
 
+/** Ends a box's programs, which begin anew: main outlives its killed supervisor for a moment, and would answer in it. */
+export async function restartPrograms(stage: Stage, box: RackNode): Promise<void> {
+  const mains = () => box.processes().filter((one) => one.name === "main");
+  const old = new Set(mains().map((one) => one.pid));
+  box.kill("supervisor");
+  await level(stage, `${box.name}'s main has ended`, 10_000, async () =>
+    mains().some((one) => old.has(one.pid)) ? `it is still process ${[...old].join()}` : undefined,
+  );
+}
+
 /** All of `boxes` are voters, one of them leads, and each has applied what is committed. */
 export function isWhole(stage: Stage, boxes: readonly RackNode[], withinMs = 40_000): Promise<void> {
   return level(stage, `${boxes.map((box) => box.name).join(", ")} are one cluster`, withinMs, async () => {

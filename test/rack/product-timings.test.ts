@@ -9,7 +9,7 @@ import { timingsFromText } from "../../src/config/timings.ts";
 import { command, endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { judgeHolders } from "../support/rack/watch/judge.ts";
-import { isWhole, leaderOf, level, openStage, type Stage, wrongWrites } from "./product-stage.ts";
+import { isWhole, leaderOf, level, openStage, restartPrograms, type Stage, wrongWrites } from "./product-stage.ts";
 
 let stage: Stage;
 
@@ -39,7 +39,7 @@ async function edit(box: RackNode, profile: string): Promise<void> {
   const text = stdout.replace(/PROFILE = "[a-z]+"/, `PROFILE = "${profile}"`);
   assert.match(text, `PROFILE = "${profile}"`);
   await box.exec(["sh", "-c", "cat >/etc/one/oned.conf"], { stdin: text });
-  box.kill("supervisor");
+  await restartPrograms(stage, box);
   await isWhole(stage, stage.rack.boxes);
 }
 
@@ -66,7 +66,7 @@ test("files are edited box by box: two of three decide, one says otherwise and i
   await edit(second, "fast");
   await areInForce("fast");
   // The third box's file still says default: it goes by what is in force all the same, also after a restart, and as leader.
-  third.kill("supervisor");
+  await restartPrograms(stage, third);
   await isWhole(stage, stage.rack.boxes);
   await areInForce("fast");
   // With so short time-outs a loaded machine has elections of its own: it is moved until it is there.

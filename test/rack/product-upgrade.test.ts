@@ -8,7 +8,16 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { command, endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import type { RackNode } from "../support/rack/rack.ts";
-import { isWhole, leaderOf, level, logOf, openStage, type Stage, wrongWrites } from "./product-stage.ts";
+import {
+  isWhole,
+  leaderOf,
+  level,
+  logOf,
+  openStage,
+  restartPrograms,
+  type Stage,
+  wrongWrites,
+} from "./product-stage.ts";
 
 const SOURCE = resolve(import.meta.dirname, "../../src");
 const NEWER = "0.2.0-test";
@@ -41,7 +50,7 @@ mount --bind /root/newer '${SOURCE}'`,
 /** An update: the box's programs end and begin anew, its kernel stays. A leader hands over first. */
 async function restart(box: RackNode): Promise<void> {
   if ((await leaderOf(stage)) === box) await command(box, ["ringfence", "leader", "move"]);
-  box.kill("supervisor");
+  await restartPrograms(stage, box);
 }
 
 async function update(box: RackNode): Promise<void> {
@@ -137,7 +146,7 @@ test("an old build is refused afterwards, in words, and the newer one comes back
   const others = boxes.filter((one) => one !== box);
   await underWrites("without-it", others, () => Bun.sleep(1500));
   await install(box);
-  box.kill("supervisor");
+  await restartPrograms(stage, box);
   await isWhole(stage, boxes, 60_000);
   assert.equal(await levels(), [2, 2, 2]);
 });
