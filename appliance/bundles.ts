@@ -47,13 +47,20 @@ const polyfillFirst: BunPlugin = {
   },
 };
 
-/** Bundles every program of the checkout `root` into `directory`, beside the file `addOn`. The same sources give the same bytes. */
+/**
+ * Bundles every program of the checkout `root` into `directory`, beside the file `addOn`. What a program imports late (ssh2,
+ * x509: more than half of main) is in files of its own beside it, which a start does not have to read. The same sources
+ * give the same bytes.
+ */
 export async function buildBundles(root: string, directory: string, addOn: string): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const [name, source] of Object.entries(PROGRAMS)) {
     const result = await Bun.build({
       entrypoints: [`${root}/${source}`],
       root,
+      outdir: directory,
+      splitting: true,
+      naming: { entry: `${name}.js`, chunk: `${name}-[hash].js` },
       target: "bun",
       minify: { whitespace: true, syntax: true, identifiers: false },
       // ssh2 does without these accelerators, and without them needs no compiler for the other architecture.
@@ -63,13 +70,8 @@ export async function buildBundles(root: string, directory: string, addOn: strin
       plugins: [addOnBeside, polyfillFirst],
       throw: false,
     });
-    const [output, ...more] = result.outputs;
-    if (!result.success || output === undefined || more.length > 0)
-      throw new CodedError(
-        "bundle",
-        `Cannot bundle "${source}": ${result.logs.map(String).join("\n") || `${result.outputs.length} files came out`}`,
-      );
-    await Bun.write(`${directory}/${name}.js`, output);
+    if (!result.success)
+      throw new CodedError("bundle", `Cannot bundle "${source}": ${result.logs.map(String).join("\n")}`);
   }
   await copyFile(addOn, `${directory}/${ADD_ON}`);
 }

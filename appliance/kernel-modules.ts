@@ -10,7 +10,7 @@ const BOOT_MODULES: readonly RegExp[] = [
   /^(usb_storage|uas|xhci_pci|ehci_pci|ohci_pci|uhci_hcd)$/,
   // A keyboard, for a person before the box is up.
   /^(usbhid|hid_generic|atkbd|i8042)$/,
-  /^(squashfs|ext4|vfat|nls_cp437|nls_ascii|nls_utf8|nls_iso8859_1|dm_mod|dm_verity|sha256_ssse3|crc32c_intel|crc32c_generic)$/,
+  /^(squashfs|ext4|vfat|nls_cp437|nls_ascii|nls_utf8|nls_iso8859_1|dm_mod|dm_verity|blake2b_generic|crc32c_intel|crc32c_generic)$/,
   /^(i6300esb|iTCO_wdt|i2c_i801|i2c_smbus|lpc_ich|sp5100_tco|wdat_wdt|softdog)$/,
 ];
 
@@ -34,7 +34,7 @@ const BOARD_BOOT_MODULES: readonly RegExp[] = [
   // Between the processor and its disk: clocks, power, pins, buses, each a driver of its own.
   /^kernel\/drivers\/(bus|clk|dma|extcon|firmware|gpio|i2c\/busses|mailbox|mfd|mmc|nvmem|phy|pinctrl|pwm|regulator|reset|soc|spi)\//,
   /^kernel\/drivers\/(pci\/controller|rtc|usb\/(chipidea|dwc2|dwc3|host|musb|phy)|watchdog)\//,
-  /^(ahci_\w+|sha2_ce|sha256_arm64)$/,
+  /^ahci_\w+$/,
 ];
 
 /** What the boards of an architecture take in addition, by name or by path: what is in a chip is on no bus that is looked through. */

@@ -5,8 +5,8 @@ export const BLOCK_BYTES = 4096;
 const DIGEST_BYTES = 32;
 
 /**
- * dm-verity's hash tree over `data` (whole blocks), format 1: SHA-256 over salt and block, 128 digests a block, the top level
- * first, as Documentation/admin-guide/device-mapper/verity.rst has it. No superblock: the sizes are in the slot's footer.
+ * dm-verity's hash tree over `data` (whole blocks), format 1: BLAKE2b-256 over salt and block, 128 digests a block, the top
+ * level first, as Documentation/admin-guide/device-mapper/verity.rst has it. No superblock: the sizes are in the slot's footer.
  */
 export function verityTree(data: Uint8Array, salt: Uint8Array): { readonly tree: Buffer; readonly rootHash: Buffer } {
   if (data.length === 0 || data.length % BLOCK_BYTES !== 0)
@@ -30,5 +30,5 @@ function digests(data: Uint8Array, salt: Uint8Array): Buffer {
 }
 
 function digest(block: Uint8Array, salt: Uint8Array): Buffer {
-  return createHash("sha256").update(salt).update(block).digest();
+  return createHash("blake2b256").update(salt).update(block).digest();
 }

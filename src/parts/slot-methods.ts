@@ -167,7 +167,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
         const one = uploadOf(id);
         if (String(text).length > PIECE_CHARACTERS_MAX)
           throw new CodedError("update", `A piece has ${PIECE_CHARACTERS_MAX} characters at most`);
-        return JSON.stringify(one.put(Number(at), new Uint8Array(Buffer.from(String(text), "base64"))));
+        return JSON.stringify(await one.put(Number(at), new Uint8Array(Buffer.from(String(text), "base64"))));
       },
     ),
     /** No more pieces come; the answer is the upload's state. */

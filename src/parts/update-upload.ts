@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { CodedError, errorChain } from "../base/error.ts";
 
+/** How long a piece waits at the box for the one before it to be written, ms: well within what its sender waits for an answer. */
+const ROOM_MS_MAX = 4000;
 /** A sender that is silent for so long has gone, ms. */
 const SILENT_MS_MAX = 60_000;
 
@@ -31,6 +33,8 @@ export class Upload {
   #state: UploadState = { kind: "receiving", bytes: 0, why: "", slot: "", version: "", build: "" };
   /** Came, and is not written yet. */
   #piece: Uint8Array | undefined;
+  /** Of that piece, or of the whole upload: its end. */
+  #written = Promise.withResolvers<void>();
   #isWhole = false;
   #isGivenUp = false;
   #wake: () => void = () => undefined;
@@ -49,20 +53,30 @@ export class Upload {
   }
 
   /**
-   * Takes the piece that begins at `at`, unless the one before is still being written: then it is brought again a little
-   * later. One that is here already (a repeated call) is passed over, and a failed installation takes none. What came, the
-   * state says. Throws `update` when pieces are missing before it.
+   * Takes the piece that begins at `at`, as soon as the one before is written; when that takes longer than {@link ROOM_MS_MAX}
+   * it is not taken, and is brought again. One that is here already (a repeated call) is passed over, and a failed
+   * installation takes none. What came, the state says. Rejects with `update` when pieces are missing before it.
    */
-  put(at: number, bytes: Uint8Array): UploadState {
+  async put(at: number, bytes: Uint8Array): Promise<UploadState> {
+    if (this.#piece !== undefined) await this.#room();
     const have = this.#state.bytes;
     if (this.#state.kind !== "receiving" || at + bytes.length <= have) return this.#state;
     if (at !== have || this.#isWhole)
       throw new CodedError("update", `The bundle's bytes from ${have} on are next, not those from ${at} on`);
     if (this.#piece !== undefined) return this.#state;
     this.#piece = bytes;
+    this.#written = Promise.withResolvers();
     this.#state = { ...this.#state, bytes: have + bytes.length };
     this.#wake();
     return this.#state;
+  }
+
+  async #room(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ROOM_MS_MAX);
+    this.#written.promise.then(resolve);
+    await promise;
+    clearTimeout(timer);
   }
 
   /** No more comes. */
@@ -88,6 +102,7 @@ export class Upload {
         yield piece;
         // It is asked for the next one, so this one is written.
         this.#piece = undefined;
+        this.#written.resolve();
         this.#listen(silentMs);
       } else if (this.#isWhole) return;
       else if (this.#silence === undefined)
@@ -110,5 +125,6 @@ export class Upload {
   #end(end: Partial<UploadState>): void {
     clearTimeout(this.#silence);
     this.#state = { ...this.#state, ...end };
+    this.#written.resolve();
   }
 }

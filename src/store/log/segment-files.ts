@@ -3,6 +3,8 @@ import type { Disk, DiskFile } from "./types.ts";
 
 /** Zeros written in one step of making a spare: under a millisecond on the slowest disk we accept, so that a group never waits long. */
 const SPARE_STEP_BYTES = 256 * 1024;
+/** The same where a group waits for the whole file: each step is a sync, and for the first file of a log there are 4 instead of 64. */
+const URGENT_STEP_BYTES = 4 * 1024 * 1024;
 
 /** How long the writer waits for room before it asks again, ms: nobody is answered meanwhile, and freeing takes a person. */
 export const NO_ROOM_RETRY_MS = 100;
@@ -39,7 +41,7 @@ export class SegmentFiles {
   hasFileFor(offset: number): boolean {
     if (offset > 0 || this.#spare === "ready") return true;
     try {
-      while (this.wantsSpare) this.prepareSpare();
+      while (this.wantsSpare) this.prepareSpare(URGENT_STEP_BYTES);
       this.lateSegments++;
       return true;
     } catch (error) {
@@ -64,23 +66,23 @@ export class SegmentFiles {
   }
 
   /** One bounded step towards a spare. After an error what there was of it is gone: it must not take the last room. */
-  prepareSpare(): void {
+  prepareSpare(stepBytes = SPARE_STEP_BYTES): void {
     try {
-      this.#prepareSpare();
+      this.#prepareSpare(stepBytes);
     } catch (error) {
       this.#dropSpare();
       throw error;
     }
   }
 
-  #prepareSpare(): void {
+  #prepareSpare(stepBytesMax: number): void {
     if (this.#spare === "ready") return;
     if (this.#spare === "absent") {
       if (this.#disk.list().includes(SPARE_UNFINISHED_NAME)) this.#disk.unlink(SPARE_UNFINISHED_NAME);
       this.#spare = { file: this.#disk.open(SPARE_UNFINISHED_NAME, "create"), zeroedBytes: 0 };
     }
     const spare = this.#spare;
-    const stepBytes = Math.min(SPARE_STEP_BYTES, this.#segmentSizeBytes - spare.zeroedBytes);
+    const stepBytes = Math.min(stepBytesMax, this.#segmentSizeBytes - spare.zeroedBytes);
     spare.file.pwrite(spare.zeroedBytes, new Uint8Array(stepBytes));
     spare.file.fdatasync();
     spare.zeroedBytes += stepBytes;
