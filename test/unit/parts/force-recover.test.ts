@@ -50,7 +50,8 @@ test("a learner that answers is no part of a quorum", () => {
 });
 
 test("only who can write root's file on this box may ask, and each word counts once", () => {
-  const file = `${fs.mkdtempSync(`${os.tmpdir()}/word-`)}/word`;
+  const directory = fs.mkdtempSync(`${os.tmpdir()}/word-`);
+  const file = `${directory}/word`;
   const word = "0123456789abcdef0123456789abcdef";
   assert.is(isFromThisBox(file, word), false, "no file");
   fs.writeFileSync(file, word);
@@ -61,6 +62,7 @@ test("only who can write root's file on this box may ask, and each word counts o
   fs.writeFileSync(file, word);
   assert.is(isFromThisBox(file, word), true);
   assert.is(isFromThisBox(file, word), false);
+  fs.rmSync(directory, { recursive: true });
 });
 
 test.run();

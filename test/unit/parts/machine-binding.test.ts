@@ -14,7 +14,10 @@ import {
 } from "../../../src/parts/machine-binding.ts";
 import { readStandDown, recordStandDown } from "../../../src/parts/stand-down.ts";
 
-const directory = (): string => fs.mkdtempSync(`${os.tmpdir()}/machine-`);
+const place = fs.mkdtempSync(`${os.tmpdir()}/machine-`);
+const directory = (): string => fs.mkdtempSync(`${place}/`);
+test.after(() => fs.rmSync(place, { recursive: true }));
+
 const machine = (board: string | null, disk: string | null): Machine => ({ board, disk });
 
 /** A sysfs with a disk `sda` (8:0) whose partition 8:2 holds `data`, under a root of 8:1. */
