@@ -59,8 +59,6 @@ export interface SupervisionOptions {
 
 /** Ten decisions a second: a restart after the first back-off of 0.2 s is not held up, and idle it costs 0.2 % of a core. */
 const TICK_MS = 100;
-/** A console comes after main's start, and not later than this after the supervisor's, ms: somebody may need it for a main that hangs. */
-const ATTEND_WITHIN_MS = 15_000;
 /** A boot into recovery that lives for so long is one that a person can work with, ms. */
 const RECOVERY_MS = 60_000;
 /** The last lines of a controlled stop, ms. */
@@ -163,20 +161,15 @@ export function supervise(options: SupervisionOptions): void {
   // A box whose main is left alone is asked, too.
   server.ensure();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => driver.stop());
-  let attendants: readonly { stop(): void }[] = [];
-  let attendBy: number | undefined = clock.monotonicRaw() + ATTEND_WITHIN_MS;
-  const tick = (): void => {
+  setInterval(() => {
     devices.look();
     driver.tick();
-    // They take the processor from a main that starts: a person may wait for a second, the cluster need not.
-    if (attendBy === undefined || (driver.isStarting && clock.monotonicRaw() < attendBy)) return;
-    attendBy = undefined;
-    attendants = options.attendants.map((one) =>
-      attend({ ...one, environment: { ...one.environment, RINGFENCE_LAST_END: lastEnd } }, (text) => log.write(text)),
-    );
-  };
-  setInterval(tick, TICK_MS);
-  tick();
+  }, TICK_MS);
+  driver.tick();
+  // After main's start: a person may wait half a second longer, the cluster need not.
+  const attendants = options.attendants.map((one) =>
+    attend({ ...one, environment: { ...one.environment, RINGFENCE_LAST_END: lastEnd } }, (text) => log.write(text)),
+  );
 }
 
 /** Why main is left alone at first, and for how long. */

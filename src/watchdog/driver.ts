@@ -45,13 +45,6 @@ export class WatchdogDriver {
     this.#state = initialState(now, rest === undefined ? undefined : { why: rest.why, until: now + rest.forMs });
   }
 
-  /** Main is about to start, or lives and does not have its parts yet. */
-  get isStarting(): boolean {
-    const { phase } = this.#state;
-    if (phase.kind === "down") return phase.startAt <= this.#ports.now();
-    return phase.kind === "up" && phase.mainPhase === "starting";
-  }
-
   tick(): void {
     this.#handle({ kind: "ticked" });
   }

@@ -28,7 +28,7 @@ export const TIMEOUT_MS = 1000;
 export const isCgroupWritable = canMakeCgroup();
 
 /** What the stand-in does: stand-in.ts. */
-export type Conduct = "check-in" | "hang" | "start-slowly" | "end" | "need-person" | "leave-child" | "ignore-term";
+export type Conduct = "check-in" | "hang" | "end" | "need-person" | "leave-child" | "ignore-term";
 
 /** Everything of one story; end() leaves nothing behind. */
 export class Bed {

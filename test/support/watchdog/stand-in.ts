@@ -1,15 +1,12 @@
 /**
  * Stands in for main: `bun stand-in.ts DIRECTORY`. Says its id in `DIRECTORY/starts` and does what `DIRECTORY/conduct`
- * says: check in (by the product's own code), or start slowly, hang, end, need a person, ignore SIGTERM, leave a child behind.
+ * says: check in (by the product's own code), or hang, end, need a person, ignore SIGTERM, leave a child behind.
  */
 import { appendFileSync, readFileSync } from "node:fs";
 import { EXIT_NEEDS_PERSON } from "../../../src/base/exit-codes.ts";
 import { dieWithParent } from "../../../src/linux/process.ts";
 import { openCheckIn } from "../../../src/parts/check-in.ts";
 import type { Client } from "../../../src/watchdog/clients.ts";
-
-/** Several ticks of the supervisor. */
-const SLOW_START_MS = 600;
 
 const [directory = "."] = process.argv.slice(2);
 if (!dieWithParent(Number(process.env["RINGFENCE_PARENT"]))) process.exit(0);
@@ -33,4 +30,4 @@ setInterval(() => {
   for (const client of ["raft", "apply", "disk", "api"] as const)
     if (!frozen.has(client)) checkIn.returned(client, checkIn.token());
 }, 100);
-setTimeout(() => checkIn.phase("started"), conduct === "start-slowly" ? SLOW_START_MS : 0);
+checkIn.phase("started");

@@ -41,19 +41,6 @@ test("a killed attendant is started again; main and the petting do not notice", 
     await bed.until("the stop has disarmed the dog", () => bed.isDisarmed);
   }));
 
-test("an attendant waits for main's parts, and not for a main that does not get there", async () => {
-  await withBed("start-slowly", async (bed) => {
-    bed.start({ attendants: attendants(bed) as never });
-    await bed.until("the attendant runs", () => lines(bed).length === 1);
-    assert.match(bed.log, /main runs with all parts/);
-  });
-  await withBed("hang", async (bed) => {
-    bed.start({ attendants: attendants(bed) as never });
-    await bed.until("the attendant runs", () => lines(bed).length === 1);
-    assert.not.match(bed.log, /main runs with all parts/);
-  });
-});
-
 test("one that ends at once is tried less and less often, and said once", () =>
   withBed("check-in", async (bed) => {
     bed.start({ attendants: attendants(bed, "exit 3") as never });
