@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { CodedError } from "../../base/error.ts";
 import { createInlineSink } from "./group-sink.ts";
 import { openRealDisk } from "./real-disk.ts";
-import { type Scan, scanSegments } from "./recover.ts";
+import { type Scan, scanSegments, zerosFrom } from "./recover.ts";
 import { SEGMENT_SIZE_BYTES, segmentName, segmentOfName } from "./segment.ts";
 import { SegmentLog } from "./segment-log.ts";
 import type { Disk, DiskFile, Log, LogOptions, Recovered } from "./types.ts";
@@ -114,7 +114,7 @@ function cut(disk: Disk, scan: Scan): number {
 
 function zeroAfter(file: DiskFile, offset: number): number {
   const rest = file.pread(offset, Math.max(0, file.sizeBytes() - offset));
-  const written = rest.findLastIndex((byte) => byte !== 0) + 1;
+  const written = zerosFrom(rest);
   if (written > 0) file.pwrite(offset, new Uint8Array(rest.length));
   return written;
 }

@@ -124,10 +124,24 @@ function later(a: LogPlace, b: LogPlace): LogPlace {
   return isBefore(a, b) ? b : a;
 }
 
-/** The largest durable-to of any valid group record at or after `from`. Costs a few ms for 16 MiB of zeros. */
+const ZEROS = new Uint8Array(64 * 1024);
+
+/** Where the zeros at the end of `bytes` begin. Compared in pieces: a segment is mostly zeros, and one by one 16 MiB cost 200 ms. */
+export function zerosFrom(bytes: Uint8Array): number {
+  for (let end = bytes.length; end > 0; end -= ZEROS.length) {
+    const begin = Math.max(0, end - ZEROS.length);
+    const piece = bytes.subarray(begin, end);
+    if (Buffer.compare(piece, ZEROS.subarray(0, piece.length)) !== 0)
+      return begin + piece.findLastIndex((byte) => byte !== 0) + 1;
+  }
+  return 0;
+}
+
+/** The largest durable-to of any valid group record at or after `from`. */
 function durableToAfter(bytes: Uint8Array, from: number, salt: number): LogPlace {
   let durableTo: LogPlace = { segment: 0, offset: 0 };
-  for (let offset = from; offset + RECORD_HEADER_BYTES <= bytes.length; offset += 8) {
+  const used = Math.min(zerosFrom(bytes), bytes.length - RECORD_HEADER_BYTES + 1);
+  for (let offset = from; offset < used; offset += 8) {
     if (bytes[offset + 6] !== RECORD.group) continue;
     const record = decodeRecord(bytes, offset, offset, salt);
     if (record === undefined) continue;

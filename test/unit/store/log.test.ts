@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { createPrng } from "../../../src/base/prng.ts";
 import { openLog } from "../../../src/store/log/log.ts";
 import { decodeRecord, RECORD, recordSizeBytes } from "../../../src/store/log/record.ts";
+import { zerosFrom } from "../../../src/store/log/recover.ts";
 import { decodeSegmentHeader, SEGMENT_DATA_OFFSET, segmentName } from "../../../src/store/log/segment.ts";
 import type { Log, LogEntry, LogOptions } from "../../../src/store/log/types.ts";
 import { FakeDisk } from "../../support/fake-disk.ts";
@@ -523,6 +524,18 @@ test("close lets waiting appends finish and refuses later ones", async () => {
   await pending;
   assert.is(await rejection(log.append({ entries: [entry(6)], commit: 0 })), "log-closed");
   assert.is((await openLog("", base(disk))).recovered.lastIndex, 5);
+});
+
+test("the zeros at the end are found wherever the last byte lies, and a piece of any length is looked through", () => {
+  const length = 3 * 64 * 1024 + 5;
+  for (const at of [0, 1, 4, 5, 64 * 1024 - 1, 64 * 1024, 128 * 1024 + 4, 128 * 1024 + 5, length - 1]) {
+    const bytes = new Uint8Array(length);
+    bytes[0] = 1;
+    bytes[at] = 1;
+    assert.is(zerosFrom(bytes), at + 1);
+  }
+  assert.is(zerosFrom(new Uint8Array(length)), 0);
+  assert.is(zerosFrom(new Uint8Array(0)), 0);
 });
 
 test.run();
