@@ -6,7 +6,7 @@ import {
   RECORD_HEADER_BYTES,
   recordSizeBytes,
 } from "./record.ts";
-import { type Scan, type ScanObserver, scanSegments } from "./recover.ts";
+import { type Scan, type ScanObserver, scanSegments, zerosFrom } from "./recover.ts";
 import { type SegmentHeader, SPARE_NAME, segmentName, segmentOfName } from "./segment.ts";
 import type { Disk, HardState, LogEntry, MembershipRecord } from "./types.ts";
 
@@ -192,7 +192,7 @@ function verdictOf(scan: Scan, segments: readonly number[], read: (segment: numb
   const { segment, offset } = scan.end;
   const rest = read(segment).subarray(offset);
   const behind = segments.filter((other) => other > segment);
-  const bytes = rest.findLastIndex((byte) => byte !== 0) + 1;
+  const bytes = zerosFrom(rest);
   if (bytes === 0 && behind.length === 0) return { kind: "good" };
   const files = behind.length === 0 ? "" : `; segment ${behind.join(", ")} does not go on from there`;
   const why = firstBad(scan, read) ?? "nothing is written here";
@@ -205,7 +205,7 @@ function firstBad(scan: Scan, read: (segment: number) => Uint8Array): string | u
   const { segment, offset, crc } = scan.end;
   const bytes = read(segment);
   const salt = scan.salts.get(segment) ?? 0;
-  if (bytes.subarray(offset).every((byte) => byte === 0)) return undefined;
+  if (zerosFrom(bytes) <= offset) return undefined;
   const record = decodeRecord(bytes, offset, offset, salt);
   if (record !== undefined)
     return record.previousCrc === crc
