@@ -138,7 +138,7 @@ async function main(): Promise<void> {
   });
   const agreement = new Agreement({ cluster, log, now: () => performance.now() });
   const api = new Api({
-    ...{ config, cluster, seal, log },
+    ...{ config, cluster, seal, log, upload: slots.upload },
     ...{ samples: createSamples(() => hosts), ownSession: createOwnSession() },
     methods: [
       ...ringfenceMethods({ cluster, config, fencing, agreement, hosts: () => hosts }),

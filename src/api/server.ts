@@ -4,7 +4,7 @@ import { readRequestId } from "./request-id.ts";
 import { encodeFault } from "./xmlrpc/encode.ts";
 import { FAULT, Fault } from "./xmlrpc/fault.ts";
 
-/** A call's longest body: four of the largest templates, entity-escaped. */
+/** A call's longest body: four of the largest templates, entity-escaped. An upload's piece may be as long. */
 export const BODY_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
@@ -24,6 +24,11 @@ export interface HttpOptions {
   readonly hostname?: string;
   /** 2633 on a box; 0 takes a free one. */
   readonly port: number;
+  /**
+   * Takes `POST /upload/ID/OFFSET`: bytes as they are. Only a method's answer gives an id (32 hexadecimal digits) out, and who
+   * knows it may send. The answer goes back as JSON; a CodedError is a refusal (409).
+   */
+  readonly upload?: (id: string, at: number, bytes: Uint8Array) => Promise<object>;
 }
 
 export interface HttpServer {
@@ -32,26 +37,37 @@ export interface HttpServer {
   stop(cut: boolean): Promise<void>;
 }
 
+/** Below 10^12 bytes. */
+const UPLOAD_PATH = /^\/upload\/([0-9a-f]{32})\/(\d{1,12})$/;
+
 /**
- * Serves `POST /RPC2`: HTTP/1.0 and 1.1, kept-alive connections.
+ * Serves `POST /RPC2` and uploads: HTTP/1.0 and 1.1, kept-alive connections.
  *
  * @throws CodedError "listen-failed".
  */
 export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer {
   let underWay = 0;
-  const rpc = async (request: Request): Promise<Response> => {
+  const take = async (request: Request, use: (bytes: Uint8Array) => Promise<Response>): Promise<Response> => {
     if (underWay >= CALLS_MAX) return plain(503, "too many calls are under way\n", { "Retry-After": "1" });
     underWay++;
     try {
       const body = await readBody(request);
-      if (body === undefined) return plain(413, `a call has ${BODY_SIZE_BYTES_MAX} bytes at most\n`);
-      const answer =
-        typeof body === "string"
-          ? await frontEnd.answer(body, readRequestId(request.headers.get("Ringfence-Request")))
-          : encodeFault(body);
-      return new Response(answer, { headers: XML });
+      return body === undefined ? plain(413, `a call has ${BODY_SIZE_BYTES_MAX} bytes at most\n`) : await use(body);
     } finally {
       underWay--;
+    }
+  };
+  const rpc = async (bytes: Uint8Array, requestId: string | undefined): Promise<Response> => {
+    const body = textOf(bytes);
+    const answer = typeof body === "string" ? await frontEnd.answer(body, requestId) : encodeFault(body);
+    return new Response(answer, { headers: XML });
+  };
+  const upload = async (id: string, at: number, bytes: Uint8Array): Promise<Response> => {
+    try {
+      return Response.json((await options.upload?.(id, at, bytes)) ?? null);
+    } catch (error) {
+      if (error instanceof CodedError) return plain(409, `${error.message}\n`);
+      throw error;
     }
   };
   try {
@@ -61,8 +77,13 @@ export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer 
       maxRequestBodySize: DRAINED_BYTES_MAX,
       idleTimeout: IDLE_SECONDS,
       fetch: (request) => {
-        if (!isRpcPath(request.url)) return plain(404, "only /RPC2 is here\n");
-        return request.method === "POST" ? rpc(request) : plain(405, "only POST\n", { Allow: "POST" });
+        const path = pathOf(request.url);
+        const [, id, at] = (path !== "/RPC2" && options.upload !== undefined && UPLOAD_PATH.exec(path)) || [];
+        if (path !== "/RPC2" && id === undefined) return plain(404, "only /RPC2 is here\n");
+        if (request.method !== "POST") return plain(405, "only POST\n", { Allow: "POST" });
+        if (id !== undefined) return take(request, (bytes) => upload(id, Number(at), bytes));
+        const requestId = readRequestId(request.headers.get("Ringfence-Request"));
+        return take(request, (bytes) => rpc(bytes, requestId));
       },
       error: () => plain(500, "internal error, see the log of this box\n"),
     });
@@ -76,15 +97,20 @@ const XML = { "Content-Type": "text/xml; charset=utf-8" };
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The body as text, undefined when it is too long; bytes that are not UTF-8 are no XML that we read. */
-async function readBody(request: Request): Promise<string | Fault | undefined> {
+/** Undefined when it is too long. */
+async function readBody(request: Request): Promise<Uint8Array | undefined> {
+  if (Number(request.headers.get("Content-Length")) > BODY_SIZE_BYTES_MAX) {
+    for await (const _ of request.body ?? []);
+    return undefined;
+  }
+  const bytes = await request.arrayBuffer();
+  return bytes.byteLength > BODY_SIZE_BYTES_MAX ? undefined : new Uint8Array(bytes);
+}
+
+/** Bytes that are not UTF-8 are no XML that we read. */
+function textOf(bytes: Uint8Array): string | Fault {
   try {
-    if (Number(request.headers.get("Content-Length")) > BODY_SIZE_BYTES_MAX) {
-      for await (const _ of request.body ?? []);
-      return undefined;
-    }
-    const bytes = await request.arrayBuffer();
-    return bytes.byteLength > BODY_SIZE_BYTES_MAX ? undefined : decoder.decode(bytes);
+    return decoder.decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) return new Fault(FAULT.parse, "Call is not valid XML-RPC: it is not UTF-8");
     throw error;
@@ -95,11 +121,11 @@ async function readBody(request: Request): Promise<string | Fault | undefined> {
  * Cheaper than a URL: the path is what stands between the host and a question mark. A request of HTTP/1.0 without a Host
  * has a path only.
  */
-function isRpcPath(url: string): boolean {
+function pathOf(url: string): string {
   const scheme = url.indexOf("://");
   const from = scheme === -1 ? 0 : url.indexOf("/", scheme + 3);
   const question = url.indexOf("?", from);
-  return url.slice(from, question === -1 ? undefined : question) === "/RPC2";
+  return url.slice(from, question === -1 ? undefined : question);
 }
 
 function plain(status: number, text: string, headers: Readonly<Record<string, string>> = {}): Response {

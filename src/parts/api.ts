@@ -1,7 +1,7 @@
 import { FrontEnd } from "../api/front-end.ts";
 import { createMethods } from "../api/methods.ts";
 import type { ApiPorts, RoleView } from "../api/ports.ts";
-import { type HttpServer, serveHttp } from "../api/server.ts";
+import { type HttpOptions, type HttpServer, serveHttp } from "../api/server.ts";
 import { errorChain } from "../base/error.ts";
 import type { Config } from "../config/config.ts";
 import { FENCE_METHODS } from "../fence/commands.ts";
@@ -24,6 +24,7 @@ export interface ApiOptions {
   readonly ownSession: string;
   /** Methods of ours beside OpenNebula's and fencing's. */
   readonly methods: readonly Method[];
+  readonly upload: NonNullable<HttpOptions["upload"]>;
   log(text: string): void;
 }
 
@@ -68,7 +69,8 @@ export class Api {
       log: options.log,
     };
     this.frontEnd = new FrontEnd(ports, createMethods([...ONE_METHODS, ...FENCE_METHODS, ...options.methods]));
-    this.#server = serveHttp(this.frontEnd, { hostname: config.cluster.listenAddress, port: config.cluster.port });
+    const { listenAddress: hostname, port } = config.cluster;
+    this.#server = serveHttp(this.frontEnd, { hostname, port, upload: options.upload });
   }
 
   roleChanged(): void {

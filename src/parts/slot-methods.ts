@@ -11,19 +11,19 @@ import { healthOf, installUpdate, switchSlot } from "./install-update.ts";
 import { ownStatus } from "./own-status.ts";
 import { paths } from "./paths.ts";
 import { openSlots, rebootMachine, type Slots, slotStatus } from "./slots.ts";
-import { Upload } from "./update-upload.ts";
+import { Upload, type UploadState } from "./update-upload.ts";
 
 const LOOK_EVERY_MS = 1000;
 /** Until the box is healthy for the first time: the boot's line waits for it. */
 const FIRST_LOOKS_EVERY_MS = 250;
 /** The caller has its answer by then, ms. */
 const ANSWER_MS = 300;
-/** Of one piece of a bundle, in base64. */
-const PIECE_CHARACTERS_MAX = 1024 * 1024;
 
 export interface BoxSlots {
   /** For whoever may administrate the cluster; refused on a machine that is no image. */
   readonly methods: readonly Method[];
+  /** Takes the bundle's bytes from `at` on, for the upload with this id. Rejects with `update`. */
+  upload(id: string, at: number, bytes: Uint8Array): Promise<UploadState>;
   /** This box's front-end is there to be asked. */
   started(): void;
   stop(): void;
@@ -32,7 +32,7 @@ export interface BoxSlots {
 /** This box's slots: the watch over the one that runs, and what the commands `slot` and `update` ask. */
 export function startSlots(log: (text: string) => void): BoxSlots {
   const none = (why: string): BoxSlots => ({
-    methods: slotMethods(why, log),
+    ...slotMethods(why, log),
     started: () => undefined,
     stop: () => undefined,
   });
@@ -79,7 +79,7 @@ export function startSlots(log: (text: string) => void): BoxSlots {
   };
   void run();
   return {
-    methods: slotMethods({ slots, watch }, log),
+    ...slotMethods({ slots, watch }, log),
     started: () => {
       isStarted = true;
     },
@@ -95,7 +95,7 @@ interface Box {
 }
 
 /** `box`: or why there is none. */
-function slotMethods(box: Box | string, log: (text: string) => void): readonly Method[] {
+function slotMethods(box: Box | string, log: (text: string) => void): Pick<BoxSlots, "methods" | "upload"> {
   let upload: Upload | undefined;
   const local = (
     name: string,
@@ -122,7 +122,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
     if (upload.id !== id) throw new CodedError("update", "Another update was begun in place of this one");
     return upload;
   };
-  return [
+  const methods = [
     /** Both slots, the boot, and the last update, as JSON. */
     local("ringfence.slot.status", [], async (here) =>
       JSON.stringify(await slotStatus(here.slots, here.watch.missing)),
@@ -139,7 +139,7 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
       setTimeout(rebootMachine, ANSWER_MS);
       return true;
     }),
-    /** Begins an update; the answer is the id for the calls that bring its bundle. An update under way is given up. */
+    /** Begins an update; the answer is the id with which its bundle is brought (`POST /upload/ID/OFFSET`). An update under way is given up. */
     local(
       "ringfence.update.begin",
       [{ name: "downgrade", type: "boolean", default: false }],
@@ -155,21 +155,6 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
         return upload.id;
       },
     ),
-    /** The bundle's bytes from `at` on, in base64; the answer is the upload's state. */
-    local(
-      "ringfence.update.piece",
-      [
-        { name: "id", type: "string" },
-        { name: "at", type: "int" },
-        { name: "bytes", type: "string" },
-      ],
-      async (_here, [id, at, text]) => {
-        const one = uploadOf(id);
-        if (String(text).length > PIECE_CHARACTERS_MAX)
-          throw new CodedError("update", `A piece has ${PIECE_CHARACTERS_MAX} characters at most`);
-        return JSON.stringify(await one.put(Number(at), new Uint8Array(Buffer.from(String(text), "base64"))));
-      },
-    ),
     /** No more pieces come; the answer is the upload's state. */
     local("ringfence.update.end", [{ name: "id", type: "string" }], async (_here, [id]) => {
       uploadOf(id).end();
@@ -179,4 +164,5 @@ function slotMethods(box: Box | string, log: (text: string) => void): readonly M
       JSON.stringify(uploadOf(id).state),
     ),
   ];
+  return { methods, upload: async (id, at, bytes) => uploadOf(id).put(at, bytes) };
 }

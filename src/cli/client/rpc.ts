@@ -48,6 +48,8 @@ export interface Rpc {
   write(method: string, ...args: readonly RpcArgument[]): Promise<number>;
   once(method: string, ...args: readonly RpcArgument[]): Promise<string>;
   transfer(method: string, ...args: readonly RpcArgument[]): Promise<string>;
+  /** Bytes of an upload from `at` on, as they are, repeated as a transfer; the answer is JSON. */
+  upload(id: string, at: number, bytes: Uint8Array): Promise<string>;
   /** One attempt at another endpoint, at most `timeoutMs`; undefined when it gives no answer. */
   probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined>;
   /** The same credentials for another box. */
@@ -91,6 +93,12 @@ class Client implements Rpc {
     return String(await this.#call("transfer", method, args));
   }
 
+  async upload(id: string, at: number, bytes: Uint8Array): Promise<string> {
+    whereTo(this.endpoint);
+    const { href } = new URL(`/upload/${id}/${at}`, this.endpoint);
+    return this.#persist("transfer", (timeoutMs) => send(href, { body: bytes }, timeoutMs));
+  }
+
   async probe(endpoint: string, timeoutMs: number, method: string): Promise<string | undefined> {
     try {
       const answer = await post(endpoint, encodeCall(method, [this.#credentials()]), undefined, timeoutMs);
@@ -108,20 +116,20 @@ class Client implements Rpc {
   async #call(kind: CallKind, method: string, args: readonly RpcArgument[]): Promise<string | number | boolean> {
     const body = encodeCall(method, [this.#credentials(), ...args]);
     const requestId = kind === "write" ? `${this.#name}:${++this.#sequence}` : undefined;
-    const answer = await this.#persist(kind, body, requestId);
+    const answer = await this.#persist(kind, (timeoutMs) => post(this.endpoint, body, requestId, timeoutMs));
     if (!answer.ok) throw new CommandFailure(answer.message);
     return answer.value;
   }
 
   /** Until there is an answer or the time is over. */
-  async #persist(kind: CallKind, body: string, requestId: string | undefined): Promise<RpcAnswer> {
+  async #persist<T>(kind: CallKind, attempt: (timeoutMs: number) => Promise<T>): Promise<T> {
     const [firstMs, laterMs] = ATTEMPT_MS[kind];
     const retryForMs = this.#options.retryForMs ?? RETRY_FOR_MS[kind];
     let failedAt: number | undefined;
     for (;;) {
       try {
         const attemptMs = this.#options.attemptMs ?? (failedAt === undefined ? firstMs : laterMs);
-        return await post(this.endpoint, body, requestId, attemptMs);
+        return await attempt(attemptMs);
       } catch (error) {
         if (!(error instanceof Unanswered)) throw error;
         failedAt ??= performance.now();
@@ -159,23 +167,8 @@ async function post(
   requestId: string | undefined,
   timeoutMs: number,
 ): Promise<RpcAnswer> {
-  const { host, port } = whereTo(endpoint);
-  let text: string;
-  try {
-    const response = await fetch(endpoint, {
-      method: "POST",
-      body,
-      headers: { "Content-Type": "text/xml", ...(requestId === undefined ? {} : { "Ringfence-Request": requestId }) },
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    text = await response.text();
-    // 5xx: a box that is starting or has too much to do; the call was not taken.
-    if (response.status >= 500) throw new Unanswered(`${endpoint} answered with HTTP status ${response.status}`, false);
-    if (!response.ok) throw new CommandFailure(`${endpoint} answered with HTTP status ${response.status}`);
-  } catch (error) {
-    if (error instanceof Unanswered || error instanceof CommandFailure) throw error;
-    throw unanswered(error, host, port, timeoutMs);
-  }
+  const named = requestId === undefined ? {} : { "Ringfence-Request": requestId };
+  const text = await send(endpoint, { body, headers: { "Content-Type": "text/xml", ...named } }, timeoutMs);
   try {
     return decodeAnswer(text);
   } catch (error) {
@@ -183,6 +176,31 @@ async function post(
     throw error;
   }
 }
+
+/** The answer's text. Throws {@link Unanswered}, and CommandFailure for what was refused. */
+async function send(
+  url: string,
+  request: { readonly body: string | Uint8Array; readonly headers?: Readonly<Record<string, string>> },
+  timeoutMs: number,
+): Promise<string> {
+  const { host, port } = whereTo(url);
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const response = await fetch(url, { method: "POST", ...request, signal });
+    const text = await response.text();
+    // 5xx: a box that is starting or has too much to do; the call was not taken.
+    if (response.status >= 500) throw new Unanswered(`${url} answered with HTTP status ${response.status}`, false);
+    if (response.status === CONFLICT) throw new CommandFailure(text.trim());
+    if (!response.ok) throw new CommandFailure(`${url} answered with HTTP status ${response.status}`);
+    return text;
+  } catch (error) {
+    if (error instanceof Unanswered || error instanceof CommandFailure) throw error;
+    throw unanswered(error, host, port, timeoutMs);
+  }
+}
+
+/** An upload's piece is refused, in words. */
+const CONFLICT = 409;
 
 /** What the runtime has no short word for: a box that is off, as the neighbours' kernels tell it. */
 const UNREACHABLE: Readonly<Record<string, string>> = {

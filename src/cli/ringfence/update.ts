@@ -9,8 +9,8 @@ import { type BoxStatus, readAnswer, type SlotStatus, UPLOAD_LOST } from "./answ
 import { endpointsOf } from "./look.ts";
 import { typed } from "./typed.ts";
 
-/** Of a bundle, in one call: 700 KB of base64. */
-const PIECE_BYTES = 512 * 1024;
+/** Of a bundle, in one call. */
+const PIECE_BYTES = 1024 * 1024;
 const PIECE_PAUSE_MS = 50;
 const POLL_MS = 1000;
 const PROBE_MS = 2000;
@@ -115,8 +115,7 @@ async function sendOnce(
       const { bytesRead } = await handle.read(buffer, 0, PIECE_BYTES, at);
       if (bytesRead === 0) break;
       // A piece that comes twice is passed over, so a call without an answer may be repeated.
-      const piece = buffer.toString("base64", 0, bytesRead);
-      state = answer(await rpc.transfer("ringfence.update.piece", id, at, piece));
+      state = answer(await rpc.upload(id, at, buffer.subarray(0, bytesRead)));
       if (state.kind === "failed") throw new CommandFailure(state.why);
       // The one before is not written yet: the slot's disk is slower than the way to it.
       if (state.bytes === at) await Bun.sleep(PIECE_PAUSE_MS);

@@ -2,7 +2,9 @@ import { connect } from "node:net";
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BODY_SIZE_BYTES_MAX } from "../../../src/api/server.ts";
+import { BODY_SIZE_BYTES_MAX, serveHttp } from "../../../src/api/server.ts";
+import { CodedError } from "../../../src/base/error.ts";
+import { createRpc } from "../../../src/cli/client/rpc.ts";
 import { encodeCall, ONEADMIN, readAnswer, SoloFrontEnd } from "../../support/solo-front-end.ts";
 
 let box: SoloFrontEnd;
@@ -43,6 +45,43 @@ test("other paths are 404, other verbs 405", async () => {
   const good = await fetch(`${box.url}?x=1`, { method: "POST", body: version });
   assert.is(good.status, 200);
   assert.match(good.headers.get("Content-Type") ?? "", "text/xml");
+});
+
+test("an upload's bytes arrive as they are, what is refused says why, and there is none where nobody takes it", async () => {
+  const id = "0123456789abcdef".repeat(2);
+  const took: { id: string; at: number; bytes: Uint8Array }[] = [];
+  const server = serveHttp(box.frontEnd, {
+    ...{ hostname: "127.0.0.1", port: 0 },
+    upload: async (to, at, bytes) => {
+      if (to !== id) throw new CodedError("update", "There is no such upload");
+      took.push({ id: to, at, bytes });
+      return { bytes: at + bytes.length };
+    },
+  });
+  try {
+    const root = `http://127.0.0.1:${server.port}`;
+    const rpc = createRpc({ endpoint: () => `${root}/RPC2`, session: () => ONEADMIN, retryForMs: 0 });
+    const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => index & 255);
+    assert.equal(JSON.parse(await rpc.upload(id, 7, bytes)), { bytes: 100_007 });
+    assert.equal(took, [{ id, at: 7, bytes }]);
+    const why = await rpc.upload(id.replace("0", "1"), 0, bytes).catch(String);
+    assert.is(why, "CommandFailure: There is no such upload");
+    const status = async (path: string, method: string, body?: Uint8Array): Promise<number> =>
+      (await fetch(`${root}${path}`, { method, ...(body === undefined ? {} : { body }) })).status;
+    assert.is(await status(`/upload/${id}/0`, "GET"), 405);
+    assert.is(await status(`/upload/${id}/x`, "POST", bytes), 404);
+    assert.is(await status(`/upload/${id.slice(1)}/0`, "POST", bytes), 404);
+    assert.is(await status(`/upload/${id}/0`, "POST", new Uint8Array(BODY_SIZE_BYTES_MAX + 1)), 413);
+    assert.is((await fetch(`${root}/RPC2`, { method: "POST", body: version })).status, 200);
+    assert.is(took.length, 1);
+  } finally {
+    await server.stop(true);
+  }
+  const elsewhere = await fetch(`http://127.0.0.1:${box.server.port}/upload/${id}/0`, {
+    method: "POST",
+    body: version,
+  });
+  assert.is(elsewhere.status, 404);
 });
 
 test("a connection is kept: two calls on one, and two that were sent at once", async () => {

@@ -10,7 +10,8 @@ import { CommandFailure } from "../../../src/cli/failure.ts";
 import { UPLOAD_LOST } from "../../../src/cli/ringfence/answers.ts";
 import { send } from "../../../src/cli/ringfence/update.ts";
 
-const BYTES = 1_200_000;
+/** Three pieces. */
+const BYTES = 2_500_000;
 
 /** A box whose program is started again at each of these calls, and what it was told. */
 function aBox(forgets: readonly number[], words = UPLOAD_LOST) {
@@ -18,7 +19,7 @@ function aBox(forgets: readonly number[], words = UPLOAD_LOST) {
   const calls: string[] = [];
   let got = 0;
   const answer = (kind: string): string => JSON.stringify({ kind, bytes: got, why: "", slot: "B", version: "0.2.0" });
-  const transfer = async (method: string, ...args: readonly RpcArgument[]): Promise<string> => {
+  const transfer = async (method: string, ..._args: readonly RpcArgument[]): Promise<string> => {
     calls.push(method);
     if (method === "ringfence.update.begin") {
       got = 0;
@@ -26,15 +27,17 @@ function aBox(forgets: readonly number[], words = UPLOAD_LOST) {
       return "upload";
     }
     if (forgets.includes(calls.length)) throw new CommandFailure(`[${method}] ${words}.`);
-    if (method === "ringfence.update.piece") {
-      assert.is(args[1], got);
-      got += Buffer.from(String(args[2]), "base64").length;
-      return answer("receiving");
-    }
     assert.is(got, BYTES);
     return answer(method === "ringfence.update.end" ? "installing" : "installed");
   };
-  return { rpc: { transfer } as unknown as Rpc, begun };
+  const upload = async (id: string, at: number, bytes: Uint8Array): Promise<string> => {
+    calls.push("upload");
+    if (forgets.includes(calls.length)) throw new CommandFailure(words);
+    assert.equal([id, at, bytes.every((byte) => byte === 7)], ["upload", got, true]);
+    got += bytes.length;
+    return answer("receiving");
+  };
+  return { rpc: { transfer, upload } as unknown as Rpc, begun };
 }
 
 async function sendTo(rpc: Rpc): Promise<string> {
