@@ -25,7 +25,7 @@ export type Install = (
 
 /**
  * A bundle that comes in pieces, each by a call of its own, and is installed while it comes: the next piece is taken when
- * the one before is written, so no more than one lies in memory.
+ * the one before is written, so no more than one lies in memory beside the one that waits.
  */
 export class Upload {
   readonly id = randomBytes(16).toString("hex");
