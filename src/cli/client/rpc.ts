@@ -95,7 +95,8 @@ class Client implements Rpc {
 
   async upload(id: string, at: number, bytes: Uint8Array): Promise<string> {
     whereTo(this.endpoint);
-    const { href } = new URL(`/upload/${id}/${at}`, this.endpoint);
+    // Beside RPC2, also behind a proxy that has both below a path of its own.
+    const { href } = new URL(`upload/${id}/${at}`, this.endpoint);
     return this.#persist("transfer", (timeoutMs) => send(href, { body: bytes }, timeoutMs));
   }
 
