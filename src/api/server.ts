@@ -37,6 +37,9 @@ export interface HttpServer {
   stop(cut: boolean): Promise<void>;
 }
 
+/** What is done with a body. */
+type Use = (bytes: Uint8Array, request: Request) => Promise<Response>;
+
 /** Below 10^12 bytes. */
 const UPLOAD_PATH = /^\/upload\/([0-9a-f]{32})\/(\d{1,12})$/;
 
@@ -47,28 +50,38 @@ const UPLOAD_PATH = /^\/upload\/([0-9a-f]{32})\/(\d{1,12})$/;
  */
 export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer {
   let underWay = 0;
-  const take = async (request: Request, use: (bytes: Uint8Array) => Promise<Response>): Promise<Response> => {
+  const take = async (request: Request, use: Use): Promise<Response> => {
     if (underWay >= CALLS_MAX) return plain(503, "too many calls are under way\n", { "Retry-After": "1" });
     underWay++;
     try {
       const body = await readBody(request);
-      return body === undefined ? plain(413, `a call has ${BODY_SIZE_BYTES_MAX} bytes at most\n`) : await use(body);
+      return body === undefined
+        ? plain(413, `a call has ${BODY_SIZE_BYTES_MAX} bytes at most\n`)
+        : await use(body, request);
     } finally {
       underWay--;
     }
   };
-  const rpc = async (bytes: Uint8Array, requestId: string | undefined): Promise<Response> => {
+  const rpc: Use = async (bytes, request) => {
     const body = textOf(bytes);
-    const answer = typeof body === "string" ? await frontEnd.answer(body, requestId) : encodeFault(body);
+    const answer =
+      typeof body === "string"
+        ? await frontEnd.answer(body, readRequestId(request.headers.get("Ringfence-Request")))
+        : encodeFault(body);
     return new Response(answer, { headers: XML });
   };
-  const upload = async (id: string, at: number, bytes: Uint8Array): Promise<Response> => {
-    try {
-      return Response.json((await options.upload?.(id, at, bytes)) ?? null);
-    } catch (error) {
-      if (error instanceof CodedError) return plain(409, `${error.message}\n`);
-      throw error;
-    }
+  const uploadTo = (path: string): Use | undefined => {
+    const [, id, at] = UPLOAD_PATH.exec(path) ?? [];
+    const { upload } = options;
+    if (id === undefined || upload === undefined) return undefined;
+    return async (bytes) => {
+      try {
+        return Response.json(await upload(id, Number(at), bytes));
+      } catch (error) {
+        if (error instanceof CodedError) return plain(409, `${error.message}\n`);
+        throw error;
+      }
+    };
   };
   try {
     const server = Bun.serve({
@@ -78,12 +91,9 @@ export function serveHttp(frontEnd: FrontEnd, options: HttpOptions): HttpServer 
       idleTimeout: IDLE_SECONDS,
       fetch: (request) => {
         const path = pathOf(request.url);
-        const [, id, at] = (path !== "/RPC2" && options.upload !== undefined && UPLOAD_PATH.exec(path)) || [];
-        if (path !== "/RPC2" && id === undefined) return plain(404, "only /RPC2 is here\n");
-        if (request.method !== "POST") return plain(405, "only POST\n", { Allow: "POST" });
-        if (id !== undefined) return take(request, (bytes) => upload(id, Number(at), bytes));
-        const requestId = readRequestId(request.headers.get("Ringfence-Request"));
-        return take(request, (bytes) => rpc(bytes, requestId));
+        const use = path === "/RPC2" ? rpc : uploadTo(path);
+        if (use === undefined) return plain(404, "only /RPC2 is here\n");
+        return request.method === "POST" ? take(request, use) : plain(405, "only POST\n", { Allow: "POST" });
       },
       error: () => plain(500, "internal error, see the log of this box\n"),
     });

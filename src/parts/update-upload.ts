@@ -29,6 +29,7 @@ export type Install = (
  */
 export class Upload {
   readonly id = randomBytes(16).toString("hex");
+  readonly #roomMs: number;
   readonly done: Promise<void>;
   #state: UploadState = { kind: "receiving", bytes: 0, why: "", slot: "", version: "", build: "" };
   /** Came, and is not written yet. */
@@ -40,7 +41,8 @@ export class Upload {
   #wake: () => void = () => undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(install: Install, silentMs: number = SILENT_MS_MAX) {
+  constructor(install: Install, silentMs: number = SILENT_MS_MAX, roomMs: number = ROOM_MS_MAX) {
+    this.#roomMs = roomMs;
     this.#listen(silentMs);
     this.done = install(this.#chunks(silentMs)).then(
       ({ slot, release: { version, build } }) => this.#end({ kind: "installed", slot, version, build }),
@@ -73,7 +75,7 @@ export class Upload {
 
   async #room(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ROOM_MS_MAX);
+    const timer = setTimeout(resolve, this.#roomMs);
     this.#written.promise.then(resolve);
     await promise;
     clearTimeout(timer);

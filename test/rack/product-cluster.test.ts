@@ -5,7 +5,17 @@ import * as assert from "uvu/assert";
 import { endpoint, statusOf } from "../support/demo/bootstrap.ts";
 import type { RackNode } from "../support/rack/rack.ts";
 import { judgeHolders } from "../support/rack/watch/judge.ts";
-import { giveToken, isWhole, leaderOf, level, logOf, openStage, type Stage, wrongWrites } from "./product-stage.ts";
+import {
+  giveToken,
+  isWhole,
+  leaderOf,
+  level,
+  logOf,
+  openStage,
+  restartPrograms,
+  type Stage,
+  wrongWrites,
+} from "./product-stage.ts";
 
 /** Three form the cluster; the fourth stays outside. */
 const MEMBERS = 3;
@@ -58,7 +68,8 @@ test("main killed at any moment, leader and followers, is restarted and no write
     const leader = await leaderOf(stage, boxes);
     const victim = round % 2 === 0 ? leader : boxes.find((box) => box !== leader);
     // The last two take the supervisor: its main must die with it, and the box's init starts both again.
-    victim?.kill(round < 4 ? "main" : "supervisor");
+    if (victim !== undefined && round >= 4) await restartPrograms(stage, victim);
+    else victim?.kill("main");
     await isWhole(stage, boxes);
   }
   const written = await stage.client.stopWriting();

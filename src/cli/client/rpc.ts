@@ -178,6 +178,9 @@ async function post(
   }
 }
 
+/** An upload's piece is refused, in words. */
+const CONFLICT = 409;
+
 /** The answer's text. Throws {@link Unanswered}, and CommandFailure for what was refused. */
 async function send(
   url: string,
@@ -199,9 +202,6 @@ async function send(
     throw unanswered(error, host, port, timeoutMs);
   }
 }
-
-/** An upload's piece is refused, in words. */
-const CONFLICT = 409;
 
 /** What the runtime has no short word for: a box that is off, as the neighbours' kernels tell it. */
 const UNREACHABLE: Readonly<Record<string, string>> = {

@@ -34,7 +34,7 @@ test("pieces arrive in order, once, also when calls are repeated", async () => {
   assert.equal(one.state, { kind: "installed", bytes: 3, why: "", slot: "B", version: "0.2.0", build: "abc" });
 });
 
-test("no second piece lies in memory while the first is written", async () => {
+test("a second piece is taken when the first is written, once, also when its call is repeated meanwhile", async () => {
   const written = Promise.withResolvers<void>();
   const one = new Upload(async (chunks) => {
     for await (const _ of chunks) await written.promise;
@@ -47,6 +47,22 @@ test("no second piece lies in memory while the first is written", async () => {
   written.resolve();
   assert.is((await second).bytes, 2);
   assert.is((await again).bytes, 2);
+  one.end();
+  await one.done;
+});
+
+test("a piece that waited too long for the one before is not taken, and may be brought again", async () => {
+  const written = Promise.withResolvers<void>();
+  const install = async (chunks: AsyncIterable<Uint8Array>) => {
+    for await (const _ of chunks) await written.promise;
+    return NEW;
+  };
+  const one = new Upload(install, 60_000, 10);
+  await bring(one, 0, Uint8Array.of(1));
+  assert.is((await one.put(1, Uint8Array.of(2))).bytes, 1);
+  written.resolve();
+  await bring(one, 1, Uint8Array.of(2));
+  assert.is(one.state.bytes, 2);
   one.end();
   await one.done;
 });
